@@ -5,7 +5,7 @@ touches Redis, and never writes a value of a person: rules, places, codes and co
 
 Lines, by `t`:
   routed       at, source, type, received, who: [keyed hashes of its identities and of its sender's id],
-               book, fired: [rule], missed: [[rule, at, why]],
+               book, fired: [rule], missed: [[rule, at, why]], codes: [of each missed],
                made: [[delivery, destination, action, rule]], skipped: [[destination, action, rule, code, why]],
                observed: [[destination, action, rule, code, why]]: what rules in `mode: observe` would have asked for,
                shadow: {book, differs: [[change, action, rule, why]]}: what a book that is only observed would do,
@@ -41,6 +41,7 @@ The mailroom's Lua writes `once`, `coalesced`, `stale`, `held`, `other_content`,
 compact JSON with its keys in the order above.
 """
 
+import itertools
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -49,9 +50,10 @@ from typing import Any, Literal
 
 from pydantic_core import to_json
 
-from mailroom.sentences import give_reason, say, spell_out
+from mailroom.sentences import explain_miss, give_reason, say, spell_out
 from rules.action import STALE
 from rules.event_types.base import from_epoch
+from rules.matching.truth import Why
 
 #: What became of an item of a lease; back: it was given back untouched.
 Verdict = Literal["done", "dead", "wait", "hold", "back"]
@@ -79,7 +81,7 @@ EventState = Literal[
 #: observed: it was never made, because its rule is only observed.
 DeliveryState = Literal["waiting", "held", "delivered", "dead", "skipped", "coalesced", "stale", "retried", "observed"]
 #: The condition at which a rule did not match: rule, at, why.
-MissedRule = tuple[str, str, str]
+MissedRule = tuple[str, str, Why]
 #: A delivery that came into being: delivery, destination, action, rule.
 MadeDelivery = tuple[str, str, str, str]
 #: An action that a matching rule did not ask for: destination, action, rule, code, why.
@@ -251,6 +253,8 @@ def routed(
         "missed": missed,
         "made": made,
     }
+    if missed:
+        line["codes"] = [why.code for _, _, why in missed]
     if skipped:
         line["skipped"] = skipped
     if observed:
@@ -455,7 +459,9 @@ class _Story:
         rules: list[dict[str, Any]] = [{"name": name, "matched": True} for name in line["fired"]]
         observed = dict.fromkeys(rule for _, _, rule, _, _ in line.get("observed", ()))
         rules += [{"name": name, "matched": True, "observed": True} for name in observed]
-        rules += [{"name": n, "matched": False, "at": at, "why": why} for n, at, why in line["missed"]]
+        codes = itertools.chain(line.get("codes", ()), itertools.repeat(""))  # of former versions there are none
+        for (name, at, why), code in zip(line["missed"], codes, strict=False):
+            rules.append({"name": name, "matched": False, "at": at, "why": explain_miss(Why.of(code, why))})
         if line.get("again"):
             # Only what had died was asked for once more: what is said of other rules still holds.
             said = {rule["name"] for rule in rules}

@@ -8,6 +8,8 @@ value of a person: what is filled in are names of the book, counts, times, place
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+from rules.matching.truth import Why
+
 #: Code -> sentence; or for one and for several, by `n`. `CODE.mend` is what to do about CODE.
 SENTENCES: Mapping[str, str | tuple[str, str]] = {
     # What may stand inside of others.
@@ -360,6 +362,22 @@ REASONS: Mapping[str, str] = {
     "unsupported": "the destination does not take the form in which it is sent",
     "value_failed": "a value of the rule could not be made",
     "was_cancelled": "the invoice with this reference was cancelled",
+    # Why a rule did not match.
+    "missed.absent": "the field is not there",
+    "missed.denied": "the value is what the rule does not want",
+    "missed.denied_element": "an element of the list is what the rule does not want",
+    "missed.differs": "the value is not what the rule wants",
+    "missed.disabled": "the rule is switched off",
+    "missed.echo": "Relais wrote it there itself",
+    "missed.empty": "the list is empty",
+    "missed.exists": "the field is there, and the rule wants it not to be",
+    "missed.no_element": "no element of the list is what the rule wants",
+    "missed.no_group": "no group of any_of holds",
+    "missed.nothing_to_compare": "there is nothing to compare the value with",
+    "missed.null": "the field is null",
+    "missed.other_kind": "the value is of a kind that the condition cannot judge",
+    "missed.stopped": "a rule above it ended the file",
+    "missed.unless": "everything under unless holds",
     # Requests that were refused.
     "refused.unknown_source": "the book has no source of this name",
     "refused.unknown_event": "the URL names no event that this source knows",
@@ -475,8 +493,14 @@ def give_reason(code: str, why: str = "", *, of: str = "") -> Reason:
     return Reason.of(f"{code}: {why}" if why else code, of + code, {"why": why} if why else {})
 
 
+def explain_miss(why: Why) -> str:
+    """Return why a rule did not match: as a text, which other languages have behind what its code means."""
+    return Reason.of(why, f"missed.{why.code}", {"why": str(why)}) if why.code else why
+
+
 def write(told: Any, translate: Translate, many: TranslateMany) -> Any:
     """Return a text in another language, where it is a sentence of ours; anything else as it is."""
+    told = explain_miss(told) if isinstance(told, Why) else told
     return told.write(translate, many) if isinstance(told, Sentence) else told
 
 

@@ -20,6 +20,7 @@ from rules.event import Event
 from rules.matching import truth
 from rules.matching.path import ABSENT
 from rules.matching.pattern import Pattern
+from rules.matching.truth import NO_REASON, Why
 from rules.values import limits
 from rules.values.arguments import CompiledArguments, Value
 
@@ -253,7 +254,7 @@ class RuleVerdict:
 
     fires: bool
     at: str = ""
-    why: str = ""
+    why: Why = NO_REASON
     #: A remark where it fires although `unless` was unknown.
     note: str = ""
     #: The value that the condition was tested on, for people who may see it; ABSENT where there was none.
@@ -320,7 +321,7 @@ class Rule:
             return FIRES
         held = self.unless.test(facts)
         if held.truth == truth.TRUE:
-            return RuleVerdict(False, "unless", "everything under unless holds")
+            return RuleVerdict(False, "unless", Why.of("unless", "everything under unless holds"))
         if held.truth == truth.UNKNOWN:
             return RuleVerdict(True, note=f"unless is unknown, so it does not hold back: {held.why}")
         return RuleVerdict(True)
@@ -443,7 +444,7 @@ class Miss:
 
     rule: Rule
     at: str
-    why: str
+    why: Why
 
 
 def _expect_all(asked: tuple[AskedAction, ...]) -> tuple[Action | Skipped, ...]:

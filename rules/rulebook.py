@@ -18,6 +18,7 @@ from rules.catalogue import ActionKind, Catalogue
 from rules.dedupe import DedupeOptions
 from rules.event import URGENT_TYPES, Event
 from rules.index import Candidate, Index
+from rules.matching.truth import Why
 from rules.quota import Quota
 from rules.rule import ActionStep, Facts, LookUp, Miss, Rule
 from rules.secret import Secret
@@ -176,7 +177,7 @@ class Matching:
     def hold_back_echo(self, delivery: str) -> "Matching":
         """Return what is left where the event is the echo of a delivery: the rules that say `on_echo: route`."""
         held = [rule for rule in (*self.fired, *self.observed) if rule.on_echo == "record"]
-        why = f"Relais wrote this there itself, as {delivery}"
+        why = Why.of("echo", f"Relais wrote this there itself, as {delivery}")
         return replace(
             self,
             fired=tuple(rule for rule in self.fired if rule.on_echo == "route"),
@@ -319,10 +320,11 @@ class Rulebook:
         stopped: dict[str, str] = {}
         for rule, decided in candidates:
             if not rule.enabled:
-                missed.append(Miss(rule, "enabled", "enabled: false"))
+                missed.append(Miss(rule, "enabled", Why.of("disabled", "enabled: false")))
                 continue
             if rule.file in stopped:
-                missed.append(Miss(rule, "stop", f'the rule "{stopped[rule.file]}" above ends this file (stop: true)'))
+                ended = f'the rule "{stopped[rule.file]}" above ends this file (stop: true)'
+                missed.append(Miss(rule, "stop", Why.of("stopped", ended)))
                 behind.append(rule)
                 continue
             if decided.__class__ is Miss:

@@ -28,6 +28,7 @@ from console.api.request import get_actor
 from console.web import assets, language, words
 from console.web.language import LANGUAGES
 from mailroom import sentences
+from rules.matching.truth import Why
 
 #: The cookie in which language and time zone are remembered: `de.Europe/Berlin`.
 LOOK = "relais-look"
@@ -74,7 +75,7 @@ def environment(chosen: str, base: str) -> jinja2.Environment:
         "labelled": label_cells,
         "span": functools.partial(show_span, Locale(chosen)),
     }
-    found.tests["sentence"] = lambda text: isinstance(text, sentences.Sentence)
+    found.tests["sentence"] = lambda text: isinstance(text, sentences.Sentence | Why)
     found.globals |= {
         "link": functools.partial(link, base),
         "asset": lambda name: f"{base}/ui/static/{assets.address(name)}",

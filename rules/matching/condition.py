@@ -14,7 +14,7 @@ from rules.matching import path as paths
 from rules.matching.field_types import ELEMENT, OPEN, FieldScope, FieldType, Kind
 from rules.matching.operators import ArgumentWrong, OperatorTest, View
 from rules.matching.path import ABSENT, Facts, Path, PathWrong
-from rules.matching.truth import FALSE, TRUE, UNKNOWN
+from rules.matching.truth import FALSE, TRUE, UNKNOWN, Why
 from rules.source import look_alikes
 from rules.source.finding import Finding, looks_typed
 from rules.source.problem import did_you_mean
@@ -47,19 +47,21 @@ class Leaf:
         """Return it as a statement."""
         return self.operator_test.says
 
-    def explain(self, path: str, value: Any) -> str:
+    def explain(self, path: str, value: Any) -> Why:
         """Say why it did not hold."""
         if self.operator_test.test(value) == FALSE:
-            return f"{path} {self.operator_test.denies}"
+            return Why.of("differs", f"{path} {self.operator_test.denies}")
         if value is None:
-            return f"null at {path}"
+            return Why.of("null", f"null at {path}")
         wanted = _words(self.operator_test.wants)
         kind = field_types.kind_of(value)
         if kind == "text" and self.operator_test.wants == operators.TEXT:
-            return f"{path} is no address"
+            return Why.of("other_kind", f"{path} is no address")
         if self.operator_test.wants == operators.INSTANT and operators.is_local(value):
-            return f"{path} is a date or a time without an offset, {self.operator} needs a zone for it"
-        return f"{path} is {field_types.WORDS[kind]}, {self.operator} needs {wanted}"
+            return Why.of(
+                "other_kind", f"{path} is a date or a time without an offset, {self.operator} needs a zone for it"
+            )
+        return Why.of("other_kind", f"{path} is {field_types.WORDS[kind]}, {self.operator} needs {wanted}")
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,9 @@ class Exists:
         """Return it as a statement."""
         return "exists" if self.wanted else "does not exist"
 
-    def explain(self, path: str, value: Any) -> str:
+    def explain(self, path: str, value: Any) -> Why:
         """Say why it did not hold."""
-        return f"absent at {path}" if self.wanted else f"{path} exists"
+        return Why.of("absent", f"absent at {path}") if self.wanted else Why.of("exists", f"{path} exists")
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,10 @@ class Not:
         """Return it as a statement."""
         return f"not ({self.inner.says})"
 
-    def explain(self, path: str, value: Any) -> str:
+    def explain(self, path: str, value: Any) -> Why:
         """Say why it did not hold."""
         if self.test(value) == FALSE:
-            return f"{path} {self.inner.says}"
+            return Why.of("denied", f"{path} {self.inner.says}")
         return self.inner.explain(path, value)
 
 
@@ -120,7 +122,7 @@ class Every:
         """Return it as a statement."""
         return " and ".join(part.says for part in self.parts)
 
-    def explain(self, path: str, value: Any) -> str:
+    def explain(self, path: str, value: Any) -> Why:
         """Say why it did not hold: the reason of the first false part, else of the first unknown one."""
         worst = min(self.parts, key=lambda part: part.test(value))
         return worst.explain(path, value)
@@ -141,12 +143,13 @@ class OneOf:
         """Return it as a statement."""
         return " or ".join(part.says for part in self.parts)
 
-    def explain(self, path: str, value: Any) -> str:
+    def explain(self, path: str, value: Any) -> Why:
         """Say why it did not hold: the reason of a part that is unknown, else the reasons of all."""
         best = max(self.parts, key=lambda part: part.test(value))
         if best.test(value) == UNKNOWN:
             return best.explain(path, value)
-        return "; ".join(dict.fromkeys(part.explain(path, value) for part in self.parts))
+        whys = list(dict.fromkeys(part.explain(path, value) for part in self.parts))
+        return Why.of(whys[0].code, "; ".join(whys))
 
 
 @dataclass(frozen=True)
@@ -165,12 +168,13 @@ class Viewed:
         """Return it as a statement."""
         return f"{self.view.before}{self.inner.says}{self.view.after}"
 
-    def explain(self, path: str, value: Any) -> str:
+    def explain(self, path: str, value: Any) -> Why:
         """Say why it did not hold."""
         made = self.view.make(value)
         if made is ABSENT:
-            return f"{path} is {self.view.not_made}"
-        return f"{self.view.of}{self.inner.explain(path, made)}{self.view.after}"
+            return Why.of("other_kind", f"{path} is {self.view.not_made}")
+        why = self.inner.explain(path, made)
+        return Why.of(why.code, f"{self.view.of}{why}{self.view.after}")
 
 
 @dataclass(frozen=True)
@@ -191,9 +195,11 @@ class Against:
         """Return unknown: there is nothing to compare with."""
         return FALSE if value is NOTHING else UNKNOWN
 
-    def explain(self, path: str, value: Any) -> str:
+    def explain(self, path: str, value: Any) -> Why:
         """Say why it did not hold."""
-        return f"{path} has nothing to be compared with: {self.path} is absent or of another kind"
+        return Why.of(
+            "nothing_to_compare", f"{path} has nothing to be compared with: {self.path} is absent or of another kind"
+        )
 
     def bind(self, facts: Facts) -> "Leaf | Against":
         """Return it with the argument that this event has."""
@@ -250,16 +256,16 @@ class Some:
         """Return it as a statement."""
         return f"has an element that fits: {self.pattern.says}"
 
-    def explain(self, path: str, value: Any) -> str:
+    def explain(self, path: str, value: Any) -> Why:
         """Say why it did not hold."""
         if value is None:
-            return f"null at {path}"
+            return Why.of("null", f"null at {path}")
         if not isinstance(value, list):
-            return f"{path} is {field_types.WORDS[field_types.kind_of(value)]}, some needs a list"
+            return Why.of("other_kind", f"{path} is {field_types.WORDS[field_types.kind_of(value)]}, some needs a list")
         if not value:
-            return f"{path} is empty"
+            return Why.of("empty", f"{path} is empty")
         unknown = "" if self.test(value) == FALSE else " (absent, null or of another kind in some)"
-        return f"no element of {path} fits: {self.pattern.says}{unknown}"
+        return Why.of("no_element", f"no element of {path} fits: {self.pattern.says}{unknown}")
 
 
 Condition = Leaf | Exists | Not | Every | OneOf | Viewed | Against | Some

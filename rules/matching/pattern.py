@@ -15,7 +15,7 @@ from rules.matching import path as paths
 from rules.matching.condition import NOTHING, Against, Condition, ConditionReader
 from rules.matching.field_types import ELEMENT, FieldScope, FieldType
 from rules.matching.path import ABSENT, AnyElement, Facts, Path, PathWrong
-from rules.matching.truth import FALSE, TRUE, UNKNOWN, Truth
+from rules.matching.truth import FALSE, NO_REASON, TRUE, UNKNOWN, Truth, Why
 from rules.source.finding import Finding
 from rules.source.look_alikes import nfc
 from rules.source.problem import MOST_PROBLEMS
@@ -32,7 +32,7 @@ class PatternVerdict(NamedTuple):
     #: The path of the condition that decided. Empty where all hold.
     at: str = ""
     #: Why, without any value of the event: `absent at data.email`.
-    why: str = ""
+    why: Why = NO_REASON
     #: The value at that path, for people who may see it; ABSENT where there was none.
     actual: Any = ABSENT
 
@@ -44,7 +44,7 @@ class CheckFailure(NamedTuple):
     """Why a check did not hold."""
 
     at: str
-    why: str
+    why: Why
     actual: Any = ABSENT
 
 
@@ -382,15 +382,16 @@ def _field_check(field: Field) -> PatternCheck:
     def explain(facts: Facts) -> CheckFailure:
         value = read(facts)
         if value is ABSENT:
-            return CheckFailure(text, f"absent at {_where_absent(field.path, facts)}")
+            return CheckFailure(text, _absent(field.path, facts))
         return CheckFailure(text, condition.explain(text, value), value)
 
     return PatternCheck(check, explain)
 
 
-def _where_absent(path: Path, facts: Facts) -> str:
+def _absent(path: Path, facts: Facts) -> Why:
     shortest, before = paths.where_absent(path, facts)
-    return f"{shortest}, because what is before it is null" if before is None else shortest
+    null = ", because what is before it is null" if before is None else ""
+    return Why.of("absent", f"absent at {shortest}{null}")
 
 
 def _any_of_check(groups: Sequence[Pattern]) -> PatternCheck:
@@ -409,7 +410,7 @@ def _any_of_check(groups: Sequence[Pattern]) -> PatternCheck:
     def explain(facts: Facts) -> CheckFailure:
         verdicts = [group.test(facts) for group in known]
         reasons = "; ".join(dict.fromkeys(verdict.why for verdict in verdicts))
-        return CheckFailure("any_of", f"no group of any_of holds: {reasons}")
+        return CheckFailure("any_of", Why.of("no_group", f"no group of any_of holds: {reasons}"))
 
     return PatternCheck(check, explain)
 
@@ -429,7 +430,7 @@ def _no_element_check(field: Field) -> PatternCheck:
         actual = _spread(field.path, facts)
         if check(facts) == FALSE:
             says = field.condition.inner.says if isinstance(field.condition, conditions.Not) else "exists"
-            return CheckFailure(text, f"an element of {text} {says}", actual)
+            return CheckFailure(text, Why.of("denied_element", f"an element of {text} {says}"), actual)
         return _unknown_elements([field], facts)
 
     return PatternCheck(check, explain)
@@ -504,11 +505,12 @@ def _elements_check(fields: Sequence[Field]) -> PatternCheck:
     def explain(facts: Facts) -> CheckFailure:
         elements = read(facts)
         if elements is ABSENT:
-            return CheckFailure(at, f"absent at {_where_absent(prefix, facts)}")
+            return CheckFailure(at, _absent(prefix, facts))
         if check(facts) == FALSE:
             if elements == []:
-                return CheckFailure(at, f"{prefix} is empty", elements)
-            return CheckFailure(at, f"no element of {prefix} {where}{asked}", _spread(fields[0].path, facts))
+                return CheckFailure(at, Why.of("empty", f"{prefix} is empty"), elements)
+            why = Why.of("no_element", f"no element of {prefix} {where}{asked}")
+            return CheckFailure(at, why, _spread(fields[0].path, facts))
         return _unknown_elements(fields, facts)
 
     return PatternCheck(check, explain)
@@ -602,13 +604,12 @@ def _unknown_elements(fields: Sequence[Field], facts: Facts) -> CheckFailure:
         if not isinstance(node, list):
             here = Path(field.path.root, first)
             if node is ABSENT:
-                return CheckFailure(field.path.text, f"absent at {_where_absent(here, facts)}")
-            why = f"null at {here}" if node is None else f"{here} is not a list"
+                return CheckFailure(field.path.text, _absent(here, facts))
+            why = Why.of("null", f"null at {here}") if node is None else Why.of("other_kind", f"{here} is not a list")
             return CheckFailure(field.path.text, why, node)
     texts = ", ".join(field.path.text for field in fields)
-    return CheckFailure(
-        fields[0].path.text, f"absent, null or of another kind at {texts}", _spread(fields[0].path, facts)
-    )
+    why = Why.of("other_kind", f"absent, null or of another kind at {texts}")
+    return CheckFailure(fields[0].path.text, why, _spread(fields[0].path, facts))
 
 
 # Static analysis, without an event. -------------------------------------------------------------------------------

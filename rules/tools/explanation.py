@@ -15,6 +15,7 @@ from rules.event import Event
 from rules.event_types.base import from_epoch
 from rules.matching.operators import instant_of
 from rules.matching.path import ABSENT
+from rules.matching.truth import Why
 from rules.rule import Facts
 from rules.rulebook import Rule, Rulebook
 
@@ -27,13 +28,13 @@ class FailedCondition:
     """One condition that does not hold."""
 
     at: str
-    why: str
+    why: Why
     #: The value that the condition was tested on; ABSENT where there was none.
     actual: Any = ABSENT
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values; no `actual` where there was none."""
-        found = {"at": self.at, "why": self.why}
+        found = {"at": self.at, "why": self.why, "code": self.why.code}
         return found if self.actual is ABSENT else {**found, "actual": self.actual}
 
 

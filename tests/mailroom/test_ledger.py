@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mailroom import ledger
+from rules.matching.truth import Why
 
 HEAD = {
     "at": "2026-11-21T10:00:00.000Z",
@@ -96,11 +97,13 @@ def test_what_follows() -> None:
 
 
 def test_rules() -> None:
-    """Each rule is told with whether it matched, and where it did not."""
+    """Each rule is told with whether it matched, and where it did not; lines of former versions have no code for it."""
     assert tell(ROUTED).rules == [
         {"name": "vip", "matched": True},
         {"name": "small", "matched": False, "at": "data.total", "why": "12 is not above 100"},
     ]
+    with_code = tell({**ROUTED, "codes": ["differs"]}).as_json()["rules"][1]
+    assert (with_code["why"], with_code["code"]) == ("12 is not above 100", "missed.differs")
 
 
 def test_attempts() -> None:
@@ -128,7 +131,7 @@ def test_as_json() -> None:
 AT = "2026-11-21T10:00:01.000Z"
 MADE = [("e.0", "crm", "upsert_contact", "vip")]
 SKIPPED = [("crm", "subscribe", "vip", "no_consent", "no newsletter consent: absent")]
-MISSED = [("small", "data.total", "12 is not above 100")]
+MISSED = [("small", "data.total", Why.of("differs", "data.total is not above 100"))]
 EVENT: dict[str, Any] = {"source": "shop", "type": "order.placed", "received": "2026-11-21T09:59:59.000Z"}
 
 
@@ -146,7 +149,8 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
             lambda: ledger.routed(**EVENT, book="b1", fired=["vip"], missed=MISSED, made=MADE),
             '{"t":"routed","at":"2026-11-21T10:00:01.000Z","source":"shop","type":"order.placed",'
             '"received":"2026-11-21T09:59:59.000Z","book":"b1","fired":["vip"],'
-            '"missed":[["small","data.total","12 is not above 100"]],"made":[["e.0","crm","upsert_contact","vip"]]}',
+            '"missed":[["small","data.total","data.total is not above 100"]],'
+            '"made":[["e.0","crm","upsert_contact","vip"]],"codes":["differs"]}',
         ),
         (
             lambda: ledger.routed(**EVENT, book="b", fired=[], missed=[], made=[], skipped=SKIPPED, again=2),

@@ -5,6 +5,7 @@ import json
 import string
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic_core import to_json
@@ -12,6 +13,7 @@ from pydantic_core import to_json
 from console.web import language
 from mailroom import ledger
 from mailroom.sentences import REASONS, SENTENCES, TOO_OFTEN, Sentence, find_reason, give_reason, say, spell_out, write
+from rules.matching.truth import MissCode, Why
 from tests import error_codes
 
 ROOT = Path(__file__).parents[2]
@@ -75,6 +77,11 @@ def test_every_failure_is_said(code: str) -> None:
     assert find_reason(code + TOO_OFTEN) == find_reason(code)
 
 
+def test_every_miss_is_said() -> None:
+    """Each reason why a rule does not match has its sentence, and none has one that nobody gives."""
+    assert {code.removeprefix("missed.") for code in REASONS if code.startswith("missed.")} == set(get_args(MissCode))
+
+
 @pytest.mark.parametrize("code", [row.split("`")[1] for row in error_codes.refusals()])
 def test_every_refusal_is_said(code: str) -> None:
     """Each code of a refused request has its sentence."""
@@ -86,7 +93,7 @@ def test_reasons_are_of_something() -> None:
     texts = "".join(file.read_text(encoding="utf-8") for folder in ("rules", "workers", "receiver", "mailroom")
                     for file in (*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.lua"))
                     if file.name != "sentences.py")  # fmt: skip
-    assert [code for code in REASONS if f'"{code.removeprefix("refused.")}"' not in texts] == []
+    assert [code for code in REASONS if f'"{code.rpartition(".")[2]}"' not in texts] == []
     assert set(REASONS) & set(SENTENCES) == set()
 
 
@@ -122,6 +129,7 @@ def test_other_languages() -> None:
         == "die Einwilligung fehlt (data.newsletter is false)"
     )
     assert tell(give_reason("paused", "a code of the book")) == "paused: a code of the book"
+    assert tell(Why.of("absent", "absent at data.email")) == "das Feld fehlt (absent at data.email)"
     assert tell("plain") == "plain"
 
 

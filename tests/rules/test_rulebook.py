@@ -42,13 +42,15 @@ def test_stop() -> None:
     )
     assert fired(book, reason="moved") == ["a", "c"]
     assert fired(book, reason="bored") == ["b", "c"]
-    assert {miss.rule.name: miss.at for miss in book.match(event(reason="moved")).missed} == {"b": "stop"}
+    told = {miss.rule.name: (miss.at, miss.why.code) for miss in book.match(event(reason="moved")).missed}
+    assert told == {"b": ("stop", "stopped")}
 
 
 def test_unless() -> None:
     """`unless` holds back only where it is true; where it is unknown the rule fires."""
     book = writing.book("rules:\n" + rule("a", WHEN + "    unless:\n      data.reason: test\n"))
     assert fired(book, reason="test") == []
+    assert [miss.why.code for miss in book.match(event(reason="test")).missed] == ["unless"]
     assert fired(book, reason="moved") == ["a"]
     assert fired(book) == ["a"]
 

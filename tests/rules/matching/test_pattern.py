@@ -173,6 +173,38 @@ def test_verdict(node: dict[str, Any], data: Any, at: str, why: str, actual: Any
     assert (said.at, said.why, said.actual) == (at, why, actual)
 
 
+#: Code -> conditions that do not hold for that reason, and the data.
+CODES: dict[str, tuple[tuple[Any, Any], ...]] = {
+    "absent": (({"data.x": 1}, {}), ({"data.x": {"exists": True}}, {}), ({"data.x[]": 1}, {})),
+    "null": (({"data.x": {"gt": 5}}, {"x": None}), ({"data.x[]": 1}, {"x": None})),
+    "exists": (({"data.x": {"exists": False}}, {"x": 1}),),
+    "differs": (
+        ({"data.x": 1}, {"x": 2}),
+        ({"data.x": [1, {"gt": 5}]}, {"x": 2}),
+        ({"data.x": {"length": 1}}, {"x": "ab"}),
+    ),
+    "denied": (({"data.x": {"not": 1}}, {"x": 1}),),
+    "denied_element": (({"data.x[]": {"not": 1}}, {"x": [1]}),),
+    "other_kind": (
+        ({"data.x": {"gt": 5}}, {"x": "a"}),
+        ({"data.x": {"length": 1}}, {"x": 5}),
+        ({"data.x": {"some": {"a": 1}}}, {"x": "a"}),
+        ({"data.x[]": 1}, {"x": "a"}),
+    ),
+    "nothing_to_compare": (({"data.x": {"gt": {"field": "data.y"}}}, {"x": 1}),),
+    "empty": (({"data.x[]": 1}, {"x": []}), ({"data.x": {"some": {"a": 1}}}, {"x": []})),
+    "no_element": (({"data.x[]": 1}, {"x": [2]}), ({"data.x": {"some": {"a": 1}}}, {"x": [{"a": 2}]})),
+    "no_group": (({"any_of": [{"data.x": 1}, {"data.y": 1}]}, {"x": 2}),),
+}
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_code(code: str) -> None:
+    """The reason has a code."""
+    for node, data in CODES[code]:
+        assert verdict(node, data).why.code == code, node
+
+
 def test_false_before_unknown() -> None:
     """What is false is the reason before what is unknown, and of equals the first."""
     assert verdict({"data.absent": 1, "data.a": 2, "data.b": 3}, {"a": 1, "b": 1}).at == "data.a"
