@@ -25,7 +25,7 @@ from console.render.tables import say_count
 
 #: Seconds between two looks at a job that runs.
 LOOK_AGAIN = 0.2
-#: More than so many are done only by whoever writes their number.
+#: More than so many are done only by whoever writes their number, at the terminal and on pages.
 TYPED = 20
 #: Items that were left alone are named, so many of them.
 NAMED = 10

@@ -15,6 +15,7 @@ from console.notebook.tables import SCALES, TOTAL
 from mailroom import Fate
 from mailroom.keys import DEAD_KEEPS
 from mailroom.operator import NONE
+from mailroom.sentences import give_reason, spell_out
 from rules.event_types.base import from_epoch
 
 Json = dict[str, Any]
@@ -158,7 +159,8 @@ def describe(notebook: Notebook, rows: Sequence[Any]) -> list[Json]:
     query = f"SELECT * FROM delivery WHERE event IN ({marks}) AND place >= 0 ORDER BY event, place"  # noqa: S608
     deliveries: dict[int, list[Json]] = defaultdict(list)
     for row in notebook.read(query, [row["n"] for row in rows]):
-        told = {name: row[name] for name in ("id", "destination", "action", "rule", "state", "code", "why")}
+        told = {name: row[name] for name in ("id", "destination", "action", "rule", "state", "code")}
+        told = spell_out({**told, "why": _read_why(row["code"], row["why"])})
         deliveries[row["event"]].append({**{k: v for k, v in told.items() if v}, "tries": row["tries"]})
     found = []
     for row in rows:
@@ -198,7 +200,8 @@ def group_dead(notebook: Notebook, chosen: Mapping[str, str], now: int, since: i
         cause = {name: row[name] for name in ("destination", "code", "rule")}
         [sample] = notebook.read(newest, [*values, *cause.values(), row["newest"]])
         times = {name: from_epoch(row[name]) if row[name] else None for name in ("oldest", "newest")}
-        found.append({**cause, "count": row["found"], **times, "sample": sample["id"], "why": sample["why"]})
+        why = _read_why(row["code"], sample["why"])
+        found.append({**cause, "count": row["found"], **times, "sample": sample["id"], "why": why})
     return found
 
 
@@ -224,7 +227,13 @@ def list_dead(
         f"delivery.why, ended, event.at FROM delivery{walk} JOIN event ON event.n = delivery.event "
         f"WHERE delivery.state = 'dead' AND {where} ORDER BY delivery.at, delivery.event, place LIMIT ?"
     )
-    return [dict(row) for row in notebook.read(query, [*values, most])]
+    return [{**row, "why": _read_why(row["code"], row["why"])} for row in notebook.read(query, [*values, most])]
+
+
+def _read_why(code: str, why: str) -> str:
+    """Return why something is as it is; where that is a code, and what is known beyond it, as what knows both."""
+    said = give_reason(code, why[len(code) + 2 :])
+    return said if said == why else why
 
 
 def _choose_dead(chosen: Mapping[str, str], now: int, since: int = 0) -> tuple[str, list[Any]]:

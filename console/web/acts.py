@@ -27,6 +27,7 @@ from console.access.tokens import hash_secret
 from console.api.auth import keep_printable
 from console.api.jobs import get_board
 from console.api.request import LONGEST_REASON, get_actor, get_mailroom, write_audit
+from console.bulk import TYPED
 from console.jobs import JobDesk, JobOrder
 from console.jobs.orders import JobFilter, JobHow, JobPlace, JobVerb
 from console.web import page, piles, rules, snapshots, words
@@ -39,8 +40,6 @@ from mailroom.holds import SourceHolds
 from mailroom.ledger import Decision
 from mailroom.operator import NONE, Operator
 
-#: Above so many things their number must be typed.
-FEW = 20
 #: Seconds that the answer to a form waits for a short act.
 SHORT = 1.5
 #: Seconds within which the same form sent twice is one act, where it is no job.
@@ -315,7 +314,7 @@ async def _render_form(
         items=items[:SHOWN],
         total=len(items),
         seen=piles.fingerprint(items),
-        type_it=len(items) > FEW,
+        type_it=len(items) > TYPED,
         intent=intent,
         wrong=wrong,
         form=form or {},
@@ -436,7 +435,7 @@ def _judge(form: Form, items: list[PileItem], zone: ZoneInfo) -> str:
         return N_("Nothing of this kind is there (any more).")
     if not form.get("reason", "").strip():
         return N_("Please say why: whoever reads the story later wants to know.")
-    if len(items) > FEW and form.get("typed", "").strip() != str(len(items)):
+    if len(items) > TYPED and form.get("typed", "").strip() != str(len(items)):
         return N_("Please type the number of things that this is about. Nothing was done.")
     if read_end(form, zone) is None:
         return N_("Please choose when it ends: a time to come.")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from console.notebook import EventFilter, Notebook, NotebookUnusable, search
@@ -13,6 +13,7 @@ from console.notebook.file import bound_of
 from mailroom import Fate
 from mailroom.ledger import DeliveryFate
 from mailroom.operator import NONE
+from mailroom.sentences import Reason
 from rules.event_types.base import from_epoch, to_epoch
 
 NOW = to_epoch("2026-11-29T12:00:00Z")
@@ -121,6 +122,7 @@ STEP = st.tuples(
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(STEP, max_size=12), st.booleans())
 def test_causes_counted(steps: list[tuple[str, int, list[tuple[str, str]]]], timed: bool) -> None:
     """The causes counted as dead letters come and go are those that reading all of them finds."""
@@ -142,6 +144,22 @@ def test_causes_counted(steps: list[tuple[str, int, list[tuple[str, str]]]], tim
             read = search.group_dead(notebook, {}, now, since=1)
             assert search.group_dead(notebook, {}, now) == read
     notebook.close()
+
+
+def test_reasons(notebook: Notebook) -> None:
+    """Why something is dead is told with what is known beyond its code, from which pages make it in their language."""
+    died = fate("a", state="dead")
+    died.deliveries[0].why = "invalid: it refuses the field phone"
+    notebook.write([died], NOW)
+    [row], _ = search.page(notebook, EventFilter(), 9)
+    assert row["deliveries"][0]["args"] == {"why": "it refuses the field phone"}
+    [cause], [letter] = search.group_dead(notebook, {}, NOW), search.list_dead(notebook, {}, NOW)
+    for why in (cause["why"], letter["why"]):
+        assert isinstance(why, Reason)
+        assert (why, why.args) == (died.deliveries[0].why, row["deliveries"][0]["args"])
+    notebook.write([fate("b", state="waiting")], NOW)
+    [waiting] = search.page(notebook, EventFilter(state="waiting"), 9)[0][0]["deliveries"]
+    assert (waiting["code"], "why" in waiting, "args" in waiting) == ("timeout", False, False)
 
 
 def test_dead_event(notebook: Notebook) -> None:
