@@ -125,16 +125,16 @@ def test_variables(name: str) -> None:
 
 
 def test_who_gets_which_secrets() -> None:
-    """No file with secrets goes to two processes, `.env` (with the console's token) to none, the console gets none."""
+    """No file with secrets goes to two processes, `.env` (with the token) to none; the console may have none."""
     assert {name: SERVICES[name].get("env_file") for name in OURS} == {
         "receiver": "receiver.env",
         "workers": "workers.env",
-        "console": None,
+        "console": [{"path": "console.env", "required": False}],
     }
     with_token = [name for name in OURS if "RELAIS_CONSOLE_TOKEN" in SERVICES[name]["environment"]]
     assert with_token == ["console"]
     ignored = (ROOT / ".gitignore").read_text().splitlines()
-    assert {".env", "receiver.env", "workers.env"} <= set(ignored)
+    assert {".env", "receiver.env", "workers.env", "console.env"} <= set(ignored)
 
 
 @pytest.mark.parametrize("name", OURS)
