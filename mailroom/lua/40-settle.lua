@@ -624,30 +624,45 @@ local function ask_for_names(P, c, items, boxes)
   end
 end
 
--- The next of a box is leased to the drain that had the one before, without a turn in the line, where nobody stands
--- there and only the number of leased boxes limits the room. Returns whether the box has a state by that; else it is still
--- to be made ready.
-function ones.go_on(P, c, room, box, class, attempt, doubt, deaths)
-  if deaths > 0 or anybody_waits(P, c, room, '') then return false end
-  local b = list_key(P, room, box)
-  local first = redis.call('LINDEX', b, 1)
-  if marked(first) or (named(P, c, room) and not is_first(P, room, first, box)) then return false end
-  local free = c.free[room]
-  if not free then
+-- Whether one more box of a room may be leased, where only their number limits it.
+local function has_place(P, c, room)
+  if not c.free[room] then
     flush_leases(P, c, room)
     local n, _, limits = allowance(P, room, c.now, 1e9)
     if limits then return false end
-    free = n
     c.free[room] = n
   end
-  if free < 1 then return false end
-  -- Its record may be as new, and boxes of its names may be about to go.
-  if named(P, c, room) or c.is_new[record_key(P, room, first)] then flush(P, c) end
-  redis.call('LSET', b, 0, state_of('r', attempt, doubt, deaths, class))
-  c.went_on[b] = true
-  if lease(P, room, box, c.drain, c.token, 1, c.next) > 0 then
-    c.free[room] = free - 1
+  return c.free[room] > 0
+end
+
+-- `item`, which is next in a box, is leased to the drain that had the one before, in its place and without a turn in the
+-- line, where nobody stands there. Returns whether the box has a state by that; else it is still to be made ready.
+function ones.go_on(P, c, room, box, item, class, attempt, doubt, deaths)
+  if deaths > 0 or anybody_waits(P, c, room, '') then return false end
+  local b, its_named, name = list_key(P, room, box), named(P, c, room), record_key(P, room, item)
+  if marked(item) or (its_named and not is_first(P, room, item, box)) then return false end
+  if not has_place(P, c, room) then
+    -- Its own may be the only one, which is free now.
+    lease_later(c, room, box, false)
+    c.free[room] = nil
+    if not has_place(P, c, room) then return false end
+    c.free[room] = c.free[room] - 1
     lease_later(c, room, box, c.drain)
+  end
+  -- Its record may be as new, and boxes of its names may be about to go.
+  if its_named or c.is_new[name] then flush(P, c) end
+  c.went_on[b] = true
+  local record, out, o = not its_named and redis.call('GET', name), c.next, #c.next
+  if record then
+    redis.call('LSET', b, 0, state_of('l', attempt, doubt, 0, class, c.token, 1))
+    out[o + 1], out[o + 2], out[o + 3], out[o + 4], out[o + 5], out[o + 6] = room, box, attempt, doubt, 0, 1
+    out[o + 7], out[o + 8] = item, record
+    return true
+  end
+  redis.call('LSET', b, 0, state_of('r', attempt, doubt, 0, class))
+  if lease(P, room, box, c.drain, c.token, 1, out) == 0 then
+    lease_later(c, room, box, false)
+    c.free[room] = nil
   end
   return true
 end
@@ -798,15 +813,18 @@ local function settle_items(P, c, args)
         end
       end
       if last then
-        lease_later(c, room, box, false)
-        if (c.free[room] or 0) > 0 then c.free[room] = c.free[room] + 1 else c.free[room] = nil end
-        if not only and redis.call('LLEN', b) > 1 then
-          flush_ready(P, c, room)
-          if not (args[4] == '1' and room ~= 'in' and ones.go_on(P, c, room, box, class, old_attempt, old_doubt, deaths)) then
+        local item_next = not only and (first == item and n == 0 and (second or '') or redis.call('LINDEX', b, 1) or '')
+        if item_next and c.ready[room] then flush_ready(P, c, room) end
+        local goes_on = args[4] == '1' and room ~= 'in' and item_next and item_next ~= ''
+          and ones.go_on(P, c, room, box, item_next, class, old_attempt, old_doubt, deaths)
+        if not goes_on then
+          lease_later(c, room, box, false)
+          if (c.free[room] or 0) > 0 then c.free[room] = c.free[room] + 1 else c.free[room] = nil end
+          if item_next == '' then
+            redis.call('DEL', b)
+          elseif item_next then
             add_ready(c, room, make_ready(P, room, box, old_attempt, old_doubt, deaths, false))
           end
-        elseif not only then
-          redis.call('DEL', b)
         end
       end
     else

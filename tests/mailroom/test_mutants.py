@@ -110,8 +110,8 @@ MUTANTS = {
         "make_ready(P, room, box, 0, 0, 0, false)",
     ),
     "a lease outlives its box": (
-        "      if last then\n        lease_later(c, room, box, false)\n",
-        "      if last then\n",
+        "        if not goes_on then\n          lease_later(c, room, box, false)\n",
+        "        if not goes_on then\n",
     ),
     "dead letters are forgotten": ("          redis.call('ZADD', P .. 'dead', now, item)\n", ""),
     "whoever leaves keeps it": ("      if leases[k + 1] == drain then\n", "      if false then\n"),
@@ -235,8 +235,8 @@ GO_ON_MUTANTS = {
     "who goes on passes the line": ("if deaths > 0 or anybody_waits(P, c, room, '') then", "if deaths > 0 then"),
     "who goes on heeds no limits": ("    if limits then return false end\n", ""),
     "who goes on is first under one name only": (
-        "if marked(first) or (named(P, c, room) and not is_first(P, room, first, box)) then",
-        "if marked(first) then",
+        "if marked(item) or (its_named and not is_first(P, room, item, box)) then",
+        "if marked(item) then",
     ),
 }
 #: Of rooms that have one key, with a rate and a quota.
