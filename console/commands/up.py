@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from console import settings
-from console.commands import console, receive, work  # noqa: F401 (what the processes need that begin as copies of this one)
 from console.processes import up
 
 

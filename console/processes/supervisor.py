@@ -1,12 +1,14 @@
 """Starts child processes, restarts what dies, stops them in order, and takes them along when it dies itself.
 
-Comes in: the children, in the order in which they start. Goes out: their log lines with their names in front, and an
+Comes in: the children, those last that stop first. Goes out: their log lines with their names in front, and an
 exit status. Never looks into what a child does: it knows command lines, signals and a question "are you ready?".
 Another `relais` begins as a copy of this process where that can be (`workers/fork.py`), every other program afresh.
 """
 
 import asyncio
 import contextlib
+import gc
+import importlib
 import os
 import signal
 import sys
@@ -47,7 +49,7 @@ class Child:
     environ: Mapping[str, str] = field(default_factory=dict)
     #: Descriptors it inherits.
     descriptors: tuple[int, ...] = ()
-    #: The next ones start only when it is ready: they need it.
+    #: Those that are none start when it is ready: they need it.
     base: bool = False
     #: Answers whether it does its work already; None: as soon as it runs.
     ready: Callable[[], Awaitable[bool]] | None = None
@@ -59,7 +61,11 @@ class Child:
 
 
 class Supervisor:
-    """Runs children in the order given. All run inside its `async with` block, none after it."""
+    """Runs children inside its `async with` block, and none after it.
+
+    Bases start in the order given, each when the one before it is ready; then the others, the last one first: a system
+    that takes something in should do so as early as it can. They stop in the reverse of the order given.
+    """
 
     def __init__(self, children: Sequence[Child], say: Say | None = None) -> None:
         self.children = tuple(children)
@@ -71,9 +77,12 @@ class Supervisor:
         self._failed = asyncio.get_running_loop().create_future()
         try:
             for watched in self._watched:
-                await watched.spawn()
                 if watched.child.base:
+                    await watched.spawn()
                     await watched.until_ready()
+            for watched in reversed(self._watched):
+                if not watched.child.base:
+                    await watched.spawn()
             await asyncio.gather(*(watched.until_ready() for watched in self._watched))
             for watched in self._watched:
                 watched.keep(self._failed)
@@ -92,7 +101,7 @@ class Supervisor:
         await asyncio.shield(self._failed)
 
     async def stop(self) -> None:
-        """Stop the children, the last started first, each after the one before it has gone."""
+        """Stop the children, the last of them first, each after the one before it has gone."""
         for watched in reversed(self._watched):
             await watched.stop()
         if self._failed is not None and self._failed.done() and not self._failed.cancelled():
@@ -246,6 +255,9 @@ class CopiedProcess:
     """Another `relais` that began as a copy of this process; with what the supervisor asks of a process."""
 
     def __init__(self, child: Child, output: int) -> None:
+        # Imported here it is shared, also by what starts later, and there when this one has to start again.
+        importlib.import_module(f"console.commands.{child.command[0]}")
+        gc.freeze()  # what the search for garbage looks at is written to, and no copy shares it any more
         keeps = (output, *child.descriptors)
         given = (child.command, child.environ, output, os.getpid())
         self._process = fork.process(f"relais {child.command[0]}", be_relais, *given, keeps=keeps)

@@ -7,7 +7,6 @@ process its settings through the environment and keeps it alive.
 import asyncio
 import contextlib
 import functools
-import gc
 import json
 import os
 import socket
@@ -95,7 +94,6 @@ def run(settings: UpSettings, screen: UpScreen, *, sandbox: bool = False) -> Non
     if sandbox:
         settings, place = begin_sandbox(settings)
     settings = choose_ports(settings)
-    gc.freeze()  # what the search for garbage looks at is written to, and the copies of this process share it no more
     quiet = QuietPrinter(CHILDREN, show=screen.verbose)
     if not screen.verbose:
         click.echo("Starting … (--verbose shows how)", err=True)
@@ -276,7 +274,7 @@ def valkey_child(valkey: EmbeddedValkey) -> Child:
 def relais_children(
     settings: UpSettings, common: Mapping[str, str], receive: ReceiverSettings, listening: socket.socket
 ) -> list[Child]:
-    """Return our own processes in the order of their start, which is the reverse of how they stop."""
+    """Return our own processes in the reverse of the order in which they start and stop."""
     work = read.load(WorkSettings)
     return [
         Child(

@@ -5,24 +5,13 @@ word.
 """
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.console import Console
 
 #: Columns of a table that goes into a pipe or a file.
 PIPE = 200
-
-
-class FoldingConsole(Console):
-    """A console on which what is too long for its column goes on in the next line, and is never cut."""
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        """Print, tables with columns that fold."""
-        for each in objects:
-            for column in each.columns if isinstance(each, Table) else ():
-                column.overflow = "fold"
-        super().print(*objects, **options)
 
 
 def duration(ms: float) -> str:
@@ -38,7 +27,10 @@ def say_count(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
-def out(*, stderr: bool = False) -> Console:
+def out(*, stderr: bool = False) -> "Console":
     """Return where to print."""
+    # Here alone, since servers use this module for its words: rich is a fortieth of what they import.
+    from console.render.folding import FoldingConsole
+
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
     return FoldingConsole(stderr=stderr, width=None if terminal else PIPE)

@@ -68,6 +68,26 @@ def test_stops_in_order() -> None:
     assert not any(alive(pid) for pid in pids.values())
 
 
+def test_starts_in_order() -> None:
+    """Bases start first, each when the one before it is ready; then the others, the last one first."""
+    lines = Lines()
+
+    async def run() -> list[str]:
+        names = ("one", "base", "two", "second base", "three")
+        children = [
+            python(name, SLEEPS, base=name.endswith("base"), ready=partial(_here, lines, name)) for name in names
+        ]
+        async with Supervisor(children, lines) as running:
+            started = sorted(running._watched, key=lambda each: each._started)
+            return [each.child.name for each in started]
+
+    assert asyncio.run(run()) == ["base", "second base", "three", "two", "one"]
+
+
+async def _here(lines: Lines, name: str) -> bool:
+    return lines.has(name, "here")
+
+
 def _both_here(lines: Lines) -> Callable[[], Awaitable[bool]]:
     async def fact() -> bool:
         return lines.has("first", "here") and lines.has("second", "here")

@@ -2,7 +2,6 @@ import io
 import sys
 
 import pytest
-from rich.table import Table
 
 from console.render import tables
 
@@ -34,15 +33,3 @@ def test_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tables.out().width == tables.PIPE == 200
     assert tables.out(stderr=True).stderr is True
     assert tables.out().stderr is False
-
-
-def test_nothing_is_cut() -> None:
-    """What is too long for its column goes on in the next line."""
-    table = Table("action", "state", box=None)
-    table.add_row("seminardesk_north.add_external_reference", "delivered")
-    out = tables.FoldingConsole(width=30, color_system=None)
-    with out.capture() as found:
-        out.print(table)
-    said = found.get()
-    assert "…" not in said
-    assert "".join(line.split()[0] for line in said.splitlines()[1:]) == "seminardesk_north.add_external_reference"
