@@ -22,6 +22,7 @@ from console.client import ClientSettings, ConsoleClient
 from console.errors import SAID_NO
 from console.render import rooms, tables
 from console.render.tables import say_count
+from mailroom.hashing import HASH
 
 #: Seconds between two looks at a job that runs.
 LOOK_AGAIN = 0.2
@@ -42,7 +43,7 @@ def read_span(value: str) -> float | None:
 
 
 class Since(click.ParamType[int]):
-    """A time: `2h` ago, or `2026-11-21`, or `2026-11-21T10:00`; in UTC where nothing else is said. As ms."""
+    """A time: `2h` ago, `2026-11-21` or `2026-11-21T10:00`, in UTC where nothing else is said; `today` here. As ms."""
 
     name = "time"
 
@@ -50,13 +51,28 @@ class Since(click.ParamType[int]):
         """Return it in ms."""
         if isinstance(value, int):
             return value
+        if value == "today":
+            midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+            return int(midnight.timestamp() * 1000)
         if (ago := read_span(value)) is not None:
             return int((time.time() - ago) * 1000)
         try:
             at = datetime.fromisoformat(value)
         except ValueError:
-            self.fail(f"{value!r} is no time: write 2h, 3d, 2026-11-21 or 2026-11-21T10:00", param, ctx)
+            self.fail(f"{value!r} is no time: write today, 2h, 3d, 2026-11-21 or 2026-11-21T10:00", param, ctx)
         return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+class Who(click.ParamType[str]):
+    """The keyed hash of a person. An address is refused: it would stand in a URL, and no event is found by it."""
+
+    name = "hash"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return it as it is."""
+        if value and not HASH.fullmatch(value):
+            self.fail("that is no hash; `relais people find` says the hash of an address", param, ctx)
+        return str(value)
 
 
 class Until(click.ParamType[int]):
@@ -122,7 +138,7 @@ filters = add_options(
     click.option("--source", default="", help="Only of events from this source."),
     click.option("--type", default="", help="Only of events of this type."),
     click.option("--event", default="", help="Only of this event."),
-    click.option("--since", type=Since(), default=0, help="Only since then: 2h, 3d, 2026-11-21, 2026-11-21T10:00."),
+    click.option("--since", type=Since(), default=0, help="Only since then: today, 2h, 3d, 2026-11-21T10:00."),
 )
 #: Why somebody decides: the story of what was decided about says so.
 reason = click.option("--reason", default="", help="Why, for whoever reads the story later.")
@@ -175,7 +191,7 @@ def carry_out(
     """
     client = ConsoleClient(settings.load(ClientSettings))
     found = client.post("/jobs", {**order, "dry": True})
-    meant = f"{found['count']} {noun} {would}."
+    meant = f"{noun[0].upper()}{noun[1:]}: {found['count']} {would}."
     dry = more.get("dry", False)
     asks = not yes and not dry
     if as_json:

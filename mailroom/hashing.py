@@ -5,12 +5,15 @@ name stands for, nor try addresses until one fits. Never stores anything.
 """
 
 import hashlib
+import re
 from binascii import b2a_base64
 from functools import lru_cache
 
 #: 96 bits: among a billion identities two share a hash with a chance below 1 in 10 billion; a box shared by mistake
 #: would only make two people wait for each other.
 DIGEST_BYTES = 12
+#: How such a hash looks.
+HASH = re.compile(r"[A-Za-z0-9_-]{16}")
 
 
 class Hasher:

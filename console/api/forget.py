@@ -34,6 +34,7 @@ from console.notebook import search
 from console.receipts import ReceiptFile
 from mailroom import aof_rewrite
 from mailroom.forgetting import KINDS, ForgetReceipt, Forgetting, Person, PersonSearch, new_id
+from mailroom.hashing import HASH
 from mailroom.keys import NO_POOL
 from mailroom.ledger import Decision
 from receiver import spool
@@ -44,8 +45,6 @@ from rules.event_types.base import to_epoch
 SETTLE_WITHIN, REWRITE_WITHIN = 20.0, 40.0
 #: Events of others of which the ids are told.
 MOST_TOLD = 20
-#: A keyed hash, as `relais people find` says it.
-HASH = re.compile(r"[A-Za-z0-9_-]{16}")
 
 
 class ForgetPerson(DecisionBody):
@@ -107,8 +106,12 @@ async def read_whom(request: Request, text: str) -> dict[str, str]:
 
 
 def names_person(text: str, reason: str) -> bool:
-    """Say whether a reason, which is kept, names whoever is forgotten, or anybody."""
-    return text.strip().casefold() in reason.casefold() or bool(addresses.find_mentioned(reason))
+    """Say whether a reason, which is kept, names whoever is forgotten, also by a word before the @, or anybody."""
+    told = text.strip().casefold()
+    local = told.rpartition("@")[0]
+    named = {word for word in re.findall(r"[^\W\d_]+", local) if len(word) > 2}
+    words = set(re.findall(r"[^\W\d_]+", reason.casefold()))
+    return told in reason.casefold() or bool(named & words) or bool(addresses.find_mentioned(reason))
 
 
 async def list_deleting(request: Request) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import click
 
 from console import settings
-from console.bulk import Since
+from console.bulk import Since, Who
 from console.client import ClientSettings, ConsoleClient
 from console.render import events, tables
 from mailroom.ledger import EventState
@@ -23,7 +23,7 @@ from mailroom.ledger import EventState
 @click.option("--rule", default="", help="With a delivery of this rule.")
 @click.option("--code", default="", help="With a delivery that ended so: invalid, timeout …")
 @click.option("--book", default="", help="Routed by this version of the book.")
-@click.option("--who", default="", help="Of whom this hash stands for (relais people find).")
+@click.option("--who", type=Who(), default="", help="Of whom this hash stands for (relais people find).")
 @click.option("--since", type=Since(), default=0, help="Received since then: 2h, 7d, 2026-11-21.")
 @click.option("--until", type=Since(), default=0, help="Received before then.")
 @click.option("--count", is_flag=True, help="Say only how many there are.")

@@ -4,13 +4,13 @@ import json
 
 import click
 
-from console import settings
+from console import bulk, settings
 from console.client import ClientSettings, ConsoleClient
 from console.commands.people_find import show
 
 
 @click.command()
-@click.argument("who")
+@click.argument("who", type=bulk.Who())
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(who: str, as_json: bool) -> None:
     """Show the events of whom the hash WHO stands for.

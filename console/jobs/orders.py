@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from console.api.request import DecisionBody, name_some
 from mailroom.operator import Selection
+from rules.event_types.base import from_epoch
 
 JobVerb = Literal["retry", "reroute", "drop", "undrop", "release", "discard", "skip", "replay", "cancel"]
 #: Where things are: dead letters, held boxes, events of a held source, what lies aside, events that have ended,
@@ -30,6 +31,8 @@ PLACES: Mapping[JobVerb, tuple[JobPlace, ...]] = {
 }
 #: Ids that a filter may name.
 MOST_IDS = 10_000
+#: No time is later, in ms.
+YEAR_10000 = 253_402_300_800_000
 
 
 class JobFilter(BaseModel):
@@ -45,9 +48,9 @@ class JobFilter(BaseModel):
     type: str = ""
     event: str = ""
     #: Died, held or received at this time or later, ms.
-    since: int = Field(0, ge=0, lt=1 << 53)
+    since: int = Field(0, ge=0, lt=YEAR_10000)
     #: Events of a held source: received before this time, ms.
-    before: int = Field(0, ge=0, lt=1 << 53)
+    before: int = Field(0, ge=0, lt=YEAR_10000)
     ids: list[str] = Field(default_factory=list, max_length=MOST_IDS)
 
     def select(self) -> Selection:
@@ -57,7 +60,8 @@ class JobFilter(BaseModel):
 
     def tell(self) -> str:
         """Return it in a line, for the audit."""
-        told = [f"{name}={value}" for name, value in self if value and name != "ids"]
+        times = {name: from_epoch(at) for name in ("since", "before") if (at := getattr(self, name))}
+        told = [f"{name}={times.get(name, value)}" for name, value in self if value and name != "ids"]
         return " ".join([*told, *([name_some(self.ids)] if self.ids else [])]) or "all"
 
 

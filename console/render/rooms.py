@@ -123,9 +123,10 @@ def rooms(found: Sequence[Json]) -> Group:
         paused = one["paused"]
         why = ""
         if paused is not None:
-            word = "down: " if paused["by"] == "breaker" else ""
             who = f" by {paused['who']}" if paused.get("who") else ""
-            why = f"{word}{paused['why'] or paused['code']}{who}, for {age(paused['since'])}"
+            said = f" ({paused['why']})" if paused["why"] else ""
+            words = {"breaker": f"down: {paused['why'] or paused['code']}", "person": f"paused{who}{said}"}
+            why = f"{words.get(paused['by'], paused['why'] or paused['code'])}, for {age(paused['since'])}"
             if paused.get("until"):
                 why += f", for {ahead(paused['until'])} more"
             if paused["next_probe"]:

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from console import bulk
+from console import bulk, cli
 from console.bulk import Until
 from tests.conftest import PrivateValkey, wait_until
 from tests.console.api.conftest import relais
@@ -33,6 +34,20 @@ def test_since_ago(text: str, seconds: int, monkeypatch: pytest.MonkeyPatch) -> 
     """A span is counted back from now."""
     monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
     assert bulk.Since().convert(text, None, None) == (1_000_000 - seconds) * 1000
+
+
+def test_since_today() -> None:
+    """Today began at midnight of this machine's clock."""
+    began = datetime.fromtimestamp(bulk.Since().convert("today", None, None) / 1000)
+    assert (began.hour, began.minute, began.second) == (0, 0, 0)
+    assert 0 <= (datetime.now() - began).total_seconds() < 90_000
+
+
+def test_who() -> None:
+    """An address is no hash: nothing is found by it, and it would stand in a URL."""
+    for words in (["events", "list", "--who", "eva@example.org"], ["people", "show", "eva@example.org"]):
+        refused = CliRunner().invoke(cli.relais, words)
+        assert (refused.exit_code, "relais people find" in refused.output) == (2, True)
 
 
 def test_query() -> None:

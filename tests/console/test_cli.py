@@ -130,7 +130,7 @@ AWAY = {
     "replay": "tests/fixtures/cmxorganize --source cmx",
     "trigger": "cmx newsletter.signup",
     "people find": "eva@example.org",
-    "people show": "abcdefgh",
+    "people show": "5i-qHa-3xGMxTiSx",
     "forget": "eva@example.org --yes --reason test",
     "dead show": "abc.0",
     "boxes show": "crm/abc",

@@ -94,7 +94,7 @@ def test_f50_quarantine_retry(relais: StuckConsole, valkey: PrivateValkey) -> No
     """In bulk, count first: what fits by the book in force is taken in, the rest is left alone and says why."""
     good, bad = quarantined(valkey.url)
     dry = relais("quarantine", "retry", status=1)
-    assert "2 events in quarantine would be taken in as the book in force reads them. Nothing was done" in dry
+    assert "Events in quarantine: 2 would be taken in as the book in force reads them. Nothing was done" in dry
     assert relais.json("quarantine", "list")["total"] == 2
     done = relais.json("quarantine", "retry", "--yes", "--reason", "mended", status=1)
     assert (done["words"], done["left_alone"]) == ({"done": 1, "unfit": 1}, [{"item": bad, "word": "unfit"}])

@@ -42,7 +42,7 @@ def test_show(relais: StuckConsole, valkey: PrivateValkey) -> None:
 def test_release(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """Without --yes nothing happens; with it the box goes on in order, and the others stay held."""
     hold(valkey.url)
-    assert "1 held boxes would go on. Nothing was done" in relais("boxes", "release", "crm/box-ada", status=1)
+    assert "Held boxes: 1 would go on. Nothing was done" in relais("boxes", "release", "crm/box-ada", status=1)
     assert "1 done" in relais("boxes", "release", "crm/box-ada", "--not-sent", "--yes")
     assert stuck(valkey.url, lambda it: it.waiting()) == ["a1.0", "a2.0"]
     assert relais.json("boxes", "list")["total"] == 1

@@ -70,7 +70,7 @@ def test_dry_run(relais: StuckConsole, valkey: PrivateValkey) -> None:
     """Without a terminal and without --yes nothing happens; it says what would."""
     some(valkey.url)
     said = relais("dead", "retry", "--code", "invalid", status=1)
-    assert "2 dead letters would be retried as they were sent. Nothing was done" in said
+    assert "Dead letters: 2 would be retried as they were sent. Nothing was done" in said
     dry = relais.json("dead", "drop", status=1)
     assert (dry["dry_run"], dry["count"]) == (True, 3)
     assert relais.json("dead", "list")["total"] == 3
@@ -152,7 +152,7 @@ def test_agreed_at_a_terminal(relais: StuckConsole, valkey: PrivateValkey, monke
     for word, status, left in (("n", 1, 3), ("y", 0, 2)):
         outcome = CliRunner().invoke(cli.relais, ["dead", "drop", "--code", "forbidden"], input=f"{word}\n")
         assert outcome.exit_code == status
-        assert "1 dead letters would be given up for good. Go on?" in outcome.output
+        assert "Dead letters: 1 would be given up for good. Go on?" in outcome.output
         assert relais.json("dead", "list")["total"] == left
 
 

@@ -152,6 +152,7 @@ def test_refused(start: Start, valkey: PrivateValkey, tmp_path: Path) -> None:
     for body, code in (
         ({"text": "eva"}, "no_person"),
         ({"text": "eva@example.org", "reason": "wish of EVA@example.org"}, "names_person"),
+        ({"text": "eva.muster@example.org", "reason": "Muster wants it"}, "names_person"),
         ({"text": "eva@example.org", "dry": False}, "no_receipt"),
         ({"text": ""}, "bad_request"),
     ):

@@ -37,4 +37,5 @@ def test_tell() -> None:
     """The audit is told what was chosen, and the first ids by name."""
     assert JobFilter(destination="crm", code="invalid", ids=["a", "b"]).tell() == "destination=crm code=invalid a, b"
     assert JobFilter(ids=[str(n) for n in range(9)]).tell() == "0, 1, 2 and 6 more"
+    assert JobFilter(since=1_800_000_000_000).tell() == "since=2027-01-15T08:00:00.000Z"
     assert JobFilter().tell() == "all"

@@ -119,7 +119,7 @@ DOWN = "down: timeout, for 1 h, next probe in 2 min"
 @pytest.mark.parametrize(
     ("paused", "says"),
     [
-        ({"by": "person", "why": "migration", "code": "paused", "next_probe": None}, "migration, for 1 h"),
+        ({"by": "person", "why": "migration", "code": "paused", "next_probe": None}, "paused (migration), for 1 h"),
         ({"by": "person", "why": "", "code": "paused", "next_probe": None}, "paused, for 1 h"),
         ({"by": "key", "why": "", "code": "unauthorised", "next_probe": None}, "unauthorised, for 1 h"),
         (
@@ -142,7 +142,7 @@ def test_a_pause_with_an_end() -> None:
     """A pause that ends by itself says for how long it goes on."""
     pause = {"by": "person", "who": "eva", "why": "year end", "code": "by_hand", "next_probe": None}
     pause |= {"since": ago(hours=1, minutes=1), "until": ago(minutes=-2, seconds=-30)}
-    assert text(rooms.rooms([room(paused=pause)]))[2] == "crm: year end by eva, for 1 h, for 2 min more"
+    assert text(rooms.rooms([room(paused=pause)]))[2] == "crm: paused by eva (year end), for 1 h, for 2 min more"
 
 
 def test_d8s_resting() -> None:
