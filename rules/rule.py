@@ -8,9 +8,10 @@ drain and the mailroom enforce them.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
 
 from rules import addresses
 from rules.action import STALE, Action, ActionOptions, AskedAction, FailedAction, OnlyOnce, Skipped
@@ -33,13 +34,15 @@ NO_OPTIONS = ActionOptions()
 class Facts(dict[str, Any]):
     """The event as a rule sees it. What the event lacks is absent, not null; `raw` is parsed on first use."""
 
-    __slots__ = ("_event",)
+    __slots__ = ("event", "validated")
 
     def __init__(self, event: Event, constants: Mapping[str, Any], beside: Mapping[str, Any] | None = None) -> None:
         super().__init__(
             source=event.source, type=event.type, id=event.id, received_at=event.received_at, data=event.data
         )
-        self._event = event
+        self.event = event
+        #: What was validated last for a kind of action, by its identity: destinations are often told the same.
+        self.validated: dict[int, _Validated] = {}
         if event.subject is not None:
             self["subject"] = event.subject
         if event.time is not None:
@@ -54,8 +57,17 @@ class Facts(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
         if name != "raw":
             raise KeyError(name)
-        self["raw"] = self._event.raw
+        self["raw"] = self.event.raw
         return self["raw"]
+
+
+class _Validated(NamedTuple):
+    """Arguments that were rendered, and what came of them."""
+
+    rendered: Mapping[str, Any]
+    model: BaseModel
+    arguments: Mapping[str, Any]
+    touches: tuple[Name, ...]
 
 
 @dataclass(frozen=True)
@@ -81,7 +93,7 @@ class Target:
 
     def action_for(
         self,
-        event: Event,
+        facts: Facts,
         rendered: Mapping[str, Any],
         rule: str,
         path: tuple[int, ...],
@@ -91,18 +103,25 @@ class Target:
         late: bool = False,
     ) -> Action:
         """Return the Action with validated arguments; `late`: with those that name the object. Raises ValueFailed."""
-        model = validate_arguments(self.kind.names_model if late else self.kind.arguments, rendered)
-        # What `model_dump` calls, which takes a fifth more.
-        arguments = model.__pydantic_serializer__.to_python(model, mode="json", exclude_unset=True)
-        for at, why in find_refused(self.kind, arguments):  # It came by a template; the book's own words are checked.
-            raise ValueFailed(".".join(str(step) for step in at), f"{why}, and it is given")
+        kind = self.kind
+        known = facts.validated.get(id(kind))
+        # In Python `True == 1`; as JSON they are not the same.
+        if known is None or known.rendered != rendered or late or to_json(known.rendered) != to_json(rendered):
+            model = validate_arguments(kind.names_model if late else kind.arguments, rendered)
+            # What `model_dump` calls, which takes a fifth more.
+            arguments = model.__pydantic_serializer__.to_python(model, mode="json", exclude_unset=True)
+            for at, why in find_refused(kind, arguments):  # It came by a template; the book's own words are checked.
+                raise ValueFailed(".".join(str(step) for step in at), f"{why}, and it is given")
+            known = _Validated(rendered, model, arguments, find_names(kind, model))
+            if not late:
+                facts.validated[id(kind)] = known
         return Action.of(
-            destination=self.destination_for(event),
+            destination=self.destination_for(facts.event),
             name=self.action,
-            arguments=arguments,
-            touches=find_names(self.kind, model),
-            model=model,
-            kind=self.kind,
+            arguments=known.arguments,
+            touches=known.touches,
+            model=known.model,
+            kind=kind,
             rule=rule,
             path=path,
             has_next=has_next,
@@ -174,9 +193,7 @@ class ActionStep:
         """The action as the book names it: `crm.add_note`."""
         return f"{self.target.written}.{self.target.action}"
 
-    def ask(
-        self, event: Event, facts: Mapping[str, Any], rule: str, options: ActionOptions, *, late: bool = False
-    ) -> Action | Skipped:
+    def ask(self, facts: Facts, rule: str, options: ActionOptions, *, late: bool = False) -> Action | Skipped:
         """Return the Action for an event, or why it is skipped. Raises ValueFailed.
 
         `late`: only what names its object; all else, and whether it is skipped, is decided when it is due.
@@ -184,28 +201,28 @@ class ActionStep:
         try:
             if late and self.names is not None:
                 return self.target.action_for(
-                    event, self.names.render(facts), rule, self.path, options=self._keep(options), late=True
+                    facts, self.names.render(facts), rule, self.path, options=self._keep(options), late=True
                 )
-            return self._ask(event, facts, rule, options)
+            return self._ask(facts, rule, options)
         except ValueFailed as exc:
             raise exc.inside(rule, self.written) from exc.__cause__
 
-    def _ask(self, event: Event, facts: Mapping[str, Any], rule: str, options: ActionOptions) -> Action | Skipped:
+    def _ask(self, facts: Facts, rule: str, options: ActionOptions) -> Action | Skipped:
         if self.only_if is not None:
             verdict = self.only_if.test(facts)
             if verdict.truth != truth.TRUE:
-                return self._skipped(event, rule, "only_if", f"only_if: {verdict.why}")
+                return self._skipped(facts.event, rule, "only_if", f"only_if: {verdict.why}")
         consents = {}
         for word, source in self.consent.items():
             given, why = source.ask(facts)
             if not given and word == "newsletter":
-                return self._skipped(event, rule, "no_consent", f"no {word} consent: {why}")
+                return self._skipped(facts.event, rule, "no_consent", f"no {word} consent: {why}")
             consents[word] = given
         rendered = self.arguments.render(facts)
         if consents:
             rendered = {**rendered, "consent": consents}
         return self.target.action_for(
-            event, rendered, rule, self.path, has_next=bool(self.next), options=self._keep(options)
+            facts, rendered, rule, self.path, has_next=bool(self.next), options=self._keep(options)
         )
 
     def _keep(self, options: ActionOptions) -> ActionOptions:
@@ -243,7 +260,7 @@ class LookUp:
         facts = Facts(event, self.constants, results)
         limits.begin()
         try:
-            return self.target.action_for(event, self.arguments.render(facts), self.rule, ())
+            return self.target.action_for(facts, self.arguments.render(facts), self.rule, ())
         except ValueFailed as exc:
             raise exc.inside(self.rule, f"look_up {self.name}") from exc.__cause__
 
@@ -352,21 +369,20 @@ class Rule:
 
     def ask(self, event: Event, results: Mapping[str, Any]) -> tuple[AskedAction, ...]:
         """Return what becomes of each of its actions for an event; `results` are those of its look-ups by name."""
-        return self._ask(self.then, event, Facts(event, self.constants, results))
+        return self._ask(self.then, Facts(event, self.constants, results))
 
-    def ask_first(self, event: Event, results: Mapping[str, Any]) -> tuple[AskedAction, ...]:
+    def ask_first(self, facts: Facts) -> tuple[AskedAction, ...]:
         """Return the same as far as it is decided when the event comes: of a rule that looks something up at delivery
-        each action with what names its object.
+        each action with what names its object. `facts`: with the results of the look-ups that are asked then.
         """
-        late = bool(self.late_look_ups)
-        return self._ask(self.then, event, Facts(event, self.constants, results), late=late)
+        return self._ask(self.then, facts, late=bool(self.late_look_ups))
 
     def ask_at(self, event: Event, results: Mapping[str, Any], path: tuple[int, ...]) -> AskedAction | None:
         """Return what becomes of the action at `path`, with the results of all look-ups; None where there is none."""
         step = self.step(path)
         if step is None:
             return None
-        return self._ask((step,), event, Facts(event, self.constants, results))[0]
+        return self._ask((step,), Facts(event, self.constants, results))[0]
 
     def actions(self, event: Event, results: Mapping[str, Any]) -> tuple[Action | Skipped, ...]:
         """Return its actions for an event, all of them: raises the ValueFailed of the first that cannot be made."""
@@ -385,7 +401,7 @@ class Rule:
         step = self.step(path)
         if step is None:
             return ()
-        return self._ask(step.next, event, Facts(event, self.constants, {**results, "result": result}))
+        return self._ask(step.next, Facts(event, self.constants, {**results, "result": result}))
 
     def step(self, path: tuple[int, ...]) -> ActionStep | None:
         """Return the step at a position in the rule; None where this version of the book has none."""
@@ -406,19 +422,17 @@ class Rule:
             yield step
             waiting.extend(reversed(step.next))
 
-    def _ask(
-        self, steps: tuple[ActionStep, ...], event: Event, facts: Mapping[str, Any], *, late: bool = False
-    ) -> tuple[AskedAction, ...]:
+    def _ask(self, steps: tuple[ActionStep, ...], facts: Facts, *, late: bool = False) -> tuple[AskedAction, ...]:
         asked: list[AskedAction] = []
         lost: set[str] = set()
         limits.begin()  # one budget for all of them
         for step in steps:
             destination = step.target.written
             try:
-                destination = step.target.destination_for(event)
+                destination = step.target.destination_for(facts.event)
                 if destination in lost:
                     raise ValueFailed("", "in_order: an action before it could not be made")
-                asked.append(step.ask(event, facts, self.name, self._options(step, facts), late=late))
+                asked.append(step.ask(facts, self.name, self._options(step, facts), late=late))
             except Exception as exc:  # It costs its own action, whatever it is, and nobody else's.
                 asked.append(FailedAction(destination, step.target.action, self.name, step.path, exc))
                 if self.options.in_order:

@@ -11,7 +11,7 @@ from rules.action import Action, OnlyOnce, Skipped
 from rules.catalogue import MOST_NAMES, ActionKind, Name
 from rules.errors import ValueFailed
 from rules.event import Event, decode
-from rules.rule import find_names
+from rules.rule import Facts, find_names
 from tests.rules import writing
 from tests.rules.writing import event
 
@@ -239,6 +239,21 @@ def test_only_if() -> None:
         assert isinstance(leave, Action)
         assert isinstance(update, Skipped)
         assert update.code == "only_if"
+
+
+def test_validated_once() -> None:
+    """What an action is told once more for an event is not validated again; `1` and `true` are not the same."""
+    said = {"a": "1", "b": "true", "c": "true", "d": "1.0"}
+    when, then = "{type: contact.changed}", "maileon_main.update: {{email: e@example.org, fields: {{x: {0}}}}}"
+    rules = [f"  - {{name: {name}, when: {when}, then: [{then.format(x)}]}}\n" for name, x in said.items()]
+    facts = Facts(event("contact.changed"), {})
+    asked = [one for rule in writing.book("rules:\n" + "".join(rules)).rules for one in rule.ask_first(facts)]
+    a, b, c, d = (one for one in asked if isinstance(one, Action))
+    told = [str(each.arguments["fields"]["x"]) for each in (a, b, c, d)]
+    assert told == ["1", "True", "True", "1.0"]
+    assert (b.model is c.model, b.arguments is c.arguments) == (True, True)
+    assert (a.model is b.model, c.model is d.model) == (False, False)
+    assert [each.rule for each in (a, b, c, d)] == list(said)
 
 
 class TouchArguments(BaseModel):

@@ -15,8 +15,10 @@ from mailroom import DeadLetterInfo, NewDelivery, ledger
 from mailroom.ledger import LONGEST_WHY, MadeDelivery, ObservedAction, SkippedAction
 from mailroom.reroute import Reroute
 from rules.action import Action, AskedAction, FailedAction, Skipped
+from rules.catalogue import Name
 from rules.errors import RulesError, ValueFailed
 from rules.event import LEAVING_TYPES, URGENT_TYPES, Event
+from rules.rule import Facts
 from rules.rulebook import LookUp, Matching, Rule, Rulebook
 from workers.delivery import Delivery
 from workers.outcome import Failed
@@ -90,6 +92,8 @@ class Plan:
     failed: dict[str, DeadLetterInfo] = field(default_factory=dict)
     #: What the ledger says of those that are not sent at once.
     waits: list[str] = field(default_factory=list)
+    #: What the action before touches, and how that is hashed: mostly it is the same person.
+    hashed: tuple[tuple[Name, ...], tuple[str, ...], tuple[str, ...]] = ((), (), ())
 
     def classify(self, event: Event) -> None:
         """Take over in which class the event is served: what is made of it is in the same one."""
@@ -112,8 +116,11 @@ class Plan:
                 continue
             options = action.options
             wait = options.due(now) - now if options.delay or options.hold is not None else 0
-            names = tuple([hash(name.key) for name in action.touches if not name.weak])
-            weak = () if len(names) == len(action.touches) else tuple([hash(x.key) for x in action.touches if x.weak])
+            touches, names, weak = self.hashed
+            if touches != action.touches:
+                names = tuple([hash(name.key) for name in action.touches if not name.weak])
+                weak = tuple([hash(name.key) for name in action.touches if name.weak])
+                self.hashed = (action.touches, names, weak)
             urgent = self.urgent or action.kind.keep_always
             delivery = Delivery(
                 f"{self.parent}.{len(self.new) + len(born)}",
@@ -202,6 +209,7 @@ def plan(
     made.classify(event)
     made.newest = newest or {}
     made.origin = origin
+    facts = Facts(event, book.constants)
     lost = {} if redo is None else redo.lost(book)
     for name, why in lost.items():
         _add_failed_places(made, name, "", ValueFailed("", why))
@@ -216,7 +224,7 @@ def plan(
             if look_up is not None:
                 look_up.check()
             results = look_up.results if look_up is not None else {}
-            actions = rule.ask_first(event, results)
+            actions = rule.ask_first(Facts(event, book.constants, results) if results else facts)
             made.add(actions if redo is None else redo.wanted(rule.name, actions), results)
         except Exception as exc:
             step = next(iter(rule.steps()), None)

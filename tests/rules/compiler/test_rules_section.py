@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from rules.action import Action, Skipped
+from rules.rule import Facts
 from tests.rules import writing
 from tests.rules.writing import book, checked, event
 
@@ -240,7 +241,7 @@ def test_look_up_at_delivery() -> None:
     assert [look_up.name for look_up in rule.late_look_ups] == ["booker"]
     assert rule.first_look_ups == ()
     one = event("booking.created", "sd_nord", booker={"id": "7"})
-    (first,) = rule.ask_first(one, {})
+    (first,) = rule.ask_first(Facts(one, {}))
     assert isinstance(first, Action)
     assert (first.late, dict(first.arguments), first.touched) == (True, {"external_id": "7"}, ["external_id:7"])
     (skipped,) = rule.ask(one, {"booker": {"first_name": "Ada", "last_name": "B"}})

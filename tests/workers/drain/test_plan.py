@@ -84,6 +84,16 @@ def test_deliveries() -> None:
     assert (made.skipped, made.failed) == ([], {})
 
 
+def test_each_has_its_own_names() -> None:
+    """Deliveries of one event stand in the boxes of whom they are about, whoever the one before was about."""
+    rules = "".join(
+        NOTE.replace("keep a note", f"note {n}").replace("{{ data.email }}", email)
+        for n, email in enumerate(("{{ data.email }}", "{{ data.email }}", "ada@example.org", "{{ data.email }}"))
+    )
+    eva, ada = "#email:eva@example.org", "#email:ada@example.org"
+    assert [(new.box, new.names) for new in plan_for(rules).new] == [(box, (box,)) for box in (eva, eva, ada, eva)]
+
+
 def test_said_of_who_leaves() -> None:
     """A delivery says so if its person leaves, and if it may end then; a bounce goes first, and ends nothing."""
 
