@@ -108,6 +108,9 @@ OF_ITSELF: Mapping[DeliveryState, EventState] = {
 #: Ends of a delivery, and what a person may still decide.
 OPEN = frozenset({"waiting", "held"})
 
+#: What a line says where no rule missed, before it is known.
+NONE_MISSED = '"missed":[]'
+
 #: Characters of a reason that a line keeps.
 LONGEST_WHY = 300
 
@@ -229,8 +232,8 @@ def routed(
     received: str,
     book: str,
     fired: Sequence[str],
-    missed: Sequence[MissedRule],
     made: Sequence[MadeDelivery],
+    missed: str = "",
     who: Sequence[str] = (),
     skipped: Sequence[SkippedAction] = (),
     observed: Sequence[ObservedAction] = (),
@@ -240,6 +243,7 @@ def routed(
 ) -> str:
     """An event was routed. `again`: the round, where it was routed once more for its dead letters.
 
+    `missed`: the rules that did not fire, as `write_missed` returns them; mostly they are those of many events.
     `echo`: the delivery of ours that it is the echo of.
     """
     line: dict[str, Any] = {
@@ -250,11 +254,9 @@ def routed(
         "received": received,
         "book": book,
         "fired": fired,
-        "missed": missed,
+        "missed": (),
         "made": made,
     }
-    if missed:
-        line["codes"] = [why.code for _, _, why in missed]
     if skipped:
         line["skipped"] = skipped
     if observed:
@@ -267,7 +269,15 @@ def routed(
         line["who"] = who
     if echo:
         line["echo"] = echo
-    return _encode(line)
+    text = _encode(line)
+    # Never inside of a text, where a quote has a backslash before it.
+    return text.replace(NONE_MISSED, missed, 1) if missed else text
+
+
+def write_missed(missed: Sequence[MissedRule]) -> str:
+    """Return the rules that did not fire, as `routed` has them in its line."""
+    said = {"missed": [(rule, at, str(why)) for rule, at, why in missed], "codes": [why.code for _, _, why in missed]}
+    return _encode(said)[1:-1]
 
 
 def _why(why: str) -> dict[str, str]:

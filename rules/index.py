@@ -7,6 +7,7 @@ another value in some field.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rules.matching.operators import fold
@@ -23,6 +24,17 @@ MOST_KNOWN = 1_000
 #: A rule that may fire, and what is known of it: that it fires, why it does not, or nothing (None).
 Candidate = tuple[Rule, Miss | RuleVerdict | None]
 
+
+@dataclass(slots=True)
+class Candidates:
+    """Rules that may fire. Where texts decide of all of them, the same object comes for all events that have these."""
+
+    rules: Sequence[Candidate]
+    #: True: what follows is the same for all events for which this object comes. `matching`: the book keeps it here.
+    decided: bool = False
+    matching: Any = None
+
+
 #: A field of which certain texts are needed, and whether their case is ignored.
 _Needed = tuple[tuple[str, ...], bool]
 
@@ -38,16 +50,18 @@ class Index:
                     buckets.setdefault((source, type_), []).append(rule)
         self._buckets = {key: _Bucket(found) for key, found in buckets.items()}
 
-    def candidates(self, facts: Facts) -> "Sequence[Candidate]":
+    def candidates(self, facts: Facts) -> Candidates:
         """Return the rules that may fire, in the book's order, each with what is known of it without a test."""
         source, type_ = facts["source"], facts["type"]
+        keys = ((source, type_), (source, None), (None, type_), (None, None))
+        buckets = [bucket for key in keys if (bucket := self._buckets.get(key)) is not None]
+        if len(buckets) == 1 and (table := buckets[0].table) is not None:
+            return table.candidates(facts)
         found: list[Candidate] = []
-        for key in ((source, type_), (source, None), (None, type_), (None, None)):
-            bucket = self._buckets.get(key)
-            if bucket is not None:
-                bucket.add(facts, found)
+        for bucket in buckets:
+            bucket.add(facts, found)
         found.sort(key=_position)
-        return found
+        return Candidates(found)
 
 
 def _position(candidate: Candidate) -> int:
@@ -84,7 +98,7 @@ class _Bucket:
     def add(self, facts: Facts, found: "list[Candidate]") -> None:
         """Add the rules that may fire to `found`."""
         if self.table is not None:
-            found += self.table.candidates(facts)
+            found += self.table.candidates(facts).rules
             return
         found += self.always
         for (path, folded), by_value in self.fields.items():
@@ -111,9 +125,11 @@ class _Table:
                 texts.setdefault(path, set()).update(wanted)
         self._fields = tuple((path, reader_of(path), frozenset(wanted)) for path, wanted in texts.items())
         #: What is in the fields -> the rules, with what follows from that.
-        self._known: dict[tuple[Any, ...], tuple[Candidate, ...]] = {}
+        self._known: dict[tuple[Any, ...], Candidates] = {}
+        #: Whether one of them may end its file: then an event's own id tells which rule behind it is looked at.
+        self._stops = any(rule.stop for rule in rules)
 
-    def candidates(self, facts: Facts) -> "Sequence[Candidate]":
+    def candidates(self, facts: Facts) -> Candidates:
         """Return the rules, each with what is known of it without a test."""
         found = tuple([_name_text(read(facts), texts) for _, read, texts in self._fields])
         known = self._known.get(found)
@@ -121,7 +137,8 @@ class _Table:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
             here = {path: value for (path, _, _), value in zip(self._fields, found, strict=True)}
-            known = tuple((rule, _decide(rule, facts, first, whole, here)) for rule, first, whole in self._rules)
+            rules = [(rule, _decide(rule, facts, first, whole, here)) for rule, first, whole in self._rules]
+            known = Candidates(rules, not self._stops and all(decided is not None for _, decided in rules))
             self._known[found] = known
         return known
 

@@ -155,9 +155,9 @@ class AlertSettings(BaseModel):
     hold: Literal["until business hours"] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Matching:
-    """The rules that fire for an event, and those that do not."""
+    """The rules that fire for an event, and those that do not; of many events the same one."""
 
     fired: tuple[Rule, ...]
     #: Those that would fire and are only observed (`mode: observe`): none of them is among `fired`.
@@ -305,7 +305,14 @@ class Rulebook:
     def match(self, event: Event) -> Matching:
         """Return the rules that fire for an event, in the book's order."""
         facts = Facts(event, self.constants)
-        return self._test(facts, self._index.candidates(facts))
+        candidates = self._index.candidates(facts)
+        if candidates.matching is None:
+            matching = self._test(facts, candidates.rules)
+            if not candidates.decided:
+                return matching
+            candidates.matching = matching
+        known: Matching = candidates.matching
+        return known
 
     def match_all(self, event: Event) -> Matching:
         """Return the same with every rule tested, also those that the index excludes: for explain and for tests."""

@@ -66,7 +66,6 @@ class PlantedStore:
             received=one.received_at,
             book="b",
             fired=["a rule"] if rooms else [],
-            missed=[],
             made=made,
             who=who,
         )

@@ -38,9 +38,7 @@ async def route(room: Mailroom, drain: str, *, note: str | None = None, retain: 
         for n, (item, record) in enumerate(lease.items, 1):
             received = record.partition(b'"at":"')[2].partition(b'"')[0].decode()
             said = newness(received, 0) if note is None else note
-            line = ledger.routed(
-                source="shop", type="booking.created", received=received, book="b", fired=[], missed=[], made=[]
-            )
+            line = ledger.routed(source="shop", type="booking.created", received=received, book="b", fired=[], made=[])
             last = n == len(lease.items)
             await room.settle(drain, "s", [settlement(lease, item, note=said, retain=retain, last=last, line=line)])
             routed.append(item)

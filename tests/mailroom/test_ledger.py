@@ -128,6 +128,16 @@ def test_as_json() -> None:
 
 # -- the lines, as they are written
 
+
+def test_texts_that_look_like_lines() -> None:
+    """Whatever the names of rules are, a line says of each what became of it."""
+    odd = 'a,"missed":[],"b":["'
+    missed = ledger.write_missed([(odd, odd, Why.of("differs", odd))])
+    line = json.loads(ledger.routed(**{**EVENT, "type": odd}, book=odd, fired=[odd], missed=missed, made=()))
+    assert (line["type"], line["book"], line["fired"]) == (odd, odd, [odd])
+    assert (line["missed"], line["codes"], line["made"]) == ([[odd, odd, odd]], ["differs"], [])
+
+
 AT = "2026-11-21T10:00:01.000Z"
 MADE = [("e.0", "crm", "upsert_contact", "vip")]
 SKIPPED = [("crm", "subscribe", "vip", "no_consent", "no newsletter consent: absent")]
@@ -146,14 +156,14 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
     ("write", "line"),
     [
         (
-            lambda: ledger.routed(**EVENT, book="b1", fired=["vip"], missed=MISSED, made=MADE),
+            lambda: ledger.routed(**EVENT, book="b1", fired=["vip"], missed=ledger.write_missed(MISSED), made=MADE),
             '{"t":"routed","at":"2026-11-21T10:00:01.000Z","source":"shop","type":"order.placed",'
             '"received":"2026-11-21T09:59:59.000Z","book":"b1","fired":["vip"],'
-            '"missed":[["small","data.total","data.total is not above 100"]],'
-            '"made":[["e.0","crm","upsert_contact","vip"]],"codes":["differs"]}',
+            '"missed":[["small","data.total","data.total is not above 100"]],"codes":["differs"],'
+            '"made":[["e.0","crm","upsert_contact","vip"]]}',
         ),
         (
-            lambda: ledger.routed(**EVENT, book="b", fired=[], missed=[], made=[], skipped=SKIPPED, again=2),
+            lambda: ledger.routed(**EVENT, book="b", fired=[], made=[], skipped=SKIPPED, again=2),
             '{"t":"routed","at":"2026-11-21T10:00:01.000Z","source":"shop","type":"order.placed",'
             '"received":"2026-11-21T09:59:59.000Z","book":"b","fired":[],"missed":[],"made":[],'
             '"skipped":[["crm","subscribe","vip","no_consent","no newsletter consent: absent"]],"again":2}',
@@ -209,7 +219,9 @@ def test_written_lines(write: Callable[[], str], line: str) -> None:
 
 def test_written_and_read() -> None:
     """What is written is read back: a story with each kind of line, the last one deciding."""
-    routed = ledger.routed(**EVENT, book="b1", fired=["vip"], missed=MISSED, made=MADE, skipped=SKIPPED)
+    routed = ledger.routed(
+        **EVENT, book="b1", fired=["vip"], missed=ledger.write_missed(MISSED), made=MADE, skipped=SKIPPED
+    )
     held = ledger.attempt("e.0", n=1, outcome="ambiguous", code="timeout", status=0, ms=9, then="hold")
     story = [routed, held]
     for line, state, delivery in (

@@ -474,7 +474,7 @@ async def send_off(room: Mailroom, drain: str, *names: str) -> None:
             new = [NewDelivery(f"{item}.0", "crm", (BOX,), text.encode())]
             line = ledger.routed(
                 source="shop", type="booking.created", received=f"{TODAY}T10:00:00.000Z", book="b1", fired=["a rule"],
-                missed=[], made=[(f"{item}.0", "crm", "add_note", "a rule")],
+                made=[(f"{item}.0", "crm", "add_note", "a rule")],
             )  # fmt: skip
             await room.settle(drain, "s", [settlement(lease, item, line=line, new=new, last=n == len(lease.items))])
 

@@ -141,7 +141,7 @@ def test_values_with_braces() -> None:
 def test_fate() -> None:
     """The ledger tells why as a sentence with its code; a code of a failure as itself."""
     lines = [
-        ledger.routed(source="shop", type="order.paid", received=ledger.now(), book="b", fired=["r"], missed=[],
+        ledger.routed(source="shop", type="order.paid", received=ledger.now(), book="b", fired=["r"],
                       made=[("e.0", "crm", "add_note", "r")], skipped=[("crm", "x", "r", "no_consent", "it is false")]),
         ledger.attempt("e.0", n=12, outcome="transient", code="timeout", status=0, ms=1, then="dead"),
     ]  # fmt: skip

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,7 +79,7 @@ def test_ignored_case(large: Rulebook) -> None:
 
 def test_leaves_out(large: Rulebook) -> None:
     """Most rules are left out untested."""
-    assert len(index.Index(large.rules).candidates(Facts(event(), {}))) < 10
+    assert len(index.Index(large.rules).candidates(Facts(event(), {})).rules) < 10
 
 
 def test_small_books_explain() -> None:
@@ -103,7 +104,18 @@ MIXED = """
     - {name: ends, when: {type: contact.changed, data.city: Kölln, data.num1: {exists: true}}, stop: true, then: *then}
     - {name: behind, when: {type: contact.changed, data.status: new}, then: *then}
 """
-MIXED_BOOK = writing.book(MIXED)
+#: Rules that texts decide wholly; and the same, one of which ends the file.
+PLAIN = """
+    rules:
+    - {name: one city, when: {type: contact.changed, data.city: Berlin}, then: &then
+        [crm.add_note: {email: eva@example.org, text: Hello}]}
+    - {name: cities, when: {type: contact.changed, data.city: [Bern, Kölln]}, then: *then}
+    - {name: new, when: {type: contact.changed, data.status: new, data.city: [Bern, Berlin]}, then: *then}
+    - {name: observed, mode: observe, when: {type: contact.changed, data.status: old}, then: *then}
+    - {name: whatever, when: {type: contact.changed}, then: *then}
+"""
+MIXED_BOOK, PLAIN_BOOK = writing.book(MIXED), writing.book(PLAIN)
+STOPS_BOOK = writing.book(PLAIN.replace("{name: cities,", "{name: cities, stop: true,"))
 CITIES: tuple[object, ...] = ("Berlin", "Bern", "Kölln", "Ko\u0308lln", "Ulm", "", None, 5, True, ["Bern"], {"a": 1})
 
 
@@ -121,15 +133,17 @@ CITIES: tuple[object, ...] = ("Berlin", "Bern", "Kölln", "Ko\u0308lln", "Ulm", 
         max_size=6,
     ),
     st.sampled_from(["at", "cmx"]),
+    st.sampled_from([MIXED_BOOK, PLAIN_BOOK, STOPS_BOOK]),
 )
-def test_decided_by_texts(data: list[dict[str, Any]], source: str) -> None:
+def test_decided_by_texts(data: list[dict[str, Any]], source: str, book: Rulebook) -> None:
     """A few rules fire and miss as testing each says, with the same reason, whatever came before."""
-    book = MIXED_BOOK
-    for each in data:
-        about = event("contact.changed", source=source, **each)
+    for number, each in enumerate(data):
+        about = replace(event("contact.changed", source=source, **each), id=f"e{number}")
         found, all_tested = book.match(about), book.match_all(about)
-        assert (found.fired, found.unreached) == (all_tested.fired, all_tested.unreached)
-        candidates = {rule.name for rule in found.fired} | {miss.rule.name for miss in found.missed}
+        assert (found.fired, found.observed) == (all_tested.fired, all_tested.observed)
+        assert found.unreached == all_tested.unreached
+        seen = (*found.fired, *found.observed, *(miss.rule for miss in found.missed))
+        candidates = {rule.name for rule in seen}
         assert found.missed == tuple(miss for miss in all_tested.missed if miss.rule.name in candidates)
         assert candidates == {rule.name for rule in book.rules if rule.sources is None or source in rule.sources}
 
@@ -140,7 +154,7 @@ def test_decided_without_a_test() -> None:
 
     def decided(**data: Any) -> dict[str, Any]:
         about = event("contact.changed", source="at", **data)
-        return {rule.name: known for rule, known in found.candidates(Facts(about, {}))}
+        return {rule.name: known for rule, known in found.candidates(Facts(about, {})).rules}
 
     berlin, other = decided(city="Berlin", num1=6), decided(city="Ulm", num1=4)
     assert berlin["by one text"] is FIRES
@@ -150,6 +164,18 @@ def test_decided_without_a_test() -> None:
     assert decided()["by one text"] is None
 
 
+def test_the_same_for_many_events() -> None:
+    """Events of which the same texts decide all share what follows; where a rule ends the file, none do."""
+    berlin, also = event("contact.changed", city="Berlin", num1=1), event("contact.changed", city="Berlin", num1=2)
+    other = event("contact.changed", city="Berlin", status="new")
+    assert PLAIN_BOOK.match(replace(berlin, data={**berlin.data, "status": "x"})) is PLAIN_BOOK.match(
+        replace(also, data={**also.data, "status": "y"})
+    )
+    assert PLAIN_BOOK.match(other) is not PLAIN_BOOK.match(replace(other, data={**other.data, "status": "x"}))
+    for book, about in ((PLAIN_BOOK, berlin), (STOPS_BOOK, other), (MIXED_BOOK, other)):
+        assert book.match(about) is not book.match(about)
+
+
 def test_combinations_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a book with endless combinations of texts a bounded number is kept."""
     monkeypatch.setattr(index, "MOST_KNOWN", 3)
@@ -157,7 +183,7 @@ def test_combinations_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for city in CITIES:
         for status in ("new", "old", "other"):
             about = event("contact.changed", source="at", city=city, status=status)
-            fired = [rule.name for rule, known in found.candidates(Facts(about, {})) if known is FIRES]
+            fired = [rule.name for rule, known in found.candidates(Facts(about, {})).rules if known is FIRES]
             assert ("by one text" in fired) is (city == "Berlin")
 
 

@@ -7,6 +7,7 @@ something up waits for it in a task of its own. Never sends a delivery, and neve
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from functools import lru_cache
 from typing import Any
 
 from pydantic_core import to_json
@@ -288,9 +289,7 @@ class Router:
             who=self._list_who(lease, event),
             book=event_plan.book,
             fired=[rule.name for rule in fired],
-            missed=[(miss.rule.name, miss.at, miss.why) for miss in matching.missed[:MISSES_TOLD]]
-            if matching.missed
-            else (),
+            missed=_write_missed(matching) if matching.missed else "",
             made=event_plan.made,
             skipped=event_plan.skipped,
             observed=observed,
@@ -345,6 +344,12 @@ def _known(answers: Mapping[bytes, _Answer]) -> KnownAnswer:
         return None if isinstance(answer, Failed) else answer
 
     return tell
+
+
+@lru_cache(maxsize=256)
+def _write_missed(matching: Matching) -> str:
+    """Return what the ledger says of the rules that did not fire; cached, since it is mostly that of many events."""
+    return ledger.write_missed([(miss.rule.name, miss.at, miss.why) for miss in matching.missed[:MISSES_TOLD]])
 
 
 def _guards(matching: Matching) -> list[str]:

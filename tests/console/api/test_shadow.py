@@ -60,7 +60,6 @@ def test_shadow(relais: StuckConsole, valkey: PrivateValkey, tmp_path: Any) -> N
             received=f"{DAY}T10:00:00.000Z",
             book=current,
             fired=["greet"],
-            missed=[],
             made=[],
             shadow={"book": version, "differs": differs},
         )

@@ -78,9 +78,7 @@ async def route_nowhere(it: Stuck) -> None:
     await it.mailroom.put([one])
     (lease,) = await it.take(INBOX)
     who = [it.mailroom.hash("email:eva@example.org")]
-    line = ledger.routed(
-        source=one.source, type=one.type, received=ledger.now(), book="b1", fired=[], missed=[], made=[], who=who
-    )
+    line = ledger.routed(source=one.source, type=one.type, received=ledger.now(), book="b1", fired=[], made=[], who=who)
     await it.mailroom.settle("d1", "s", [Settlement(lease, one.id, "done", one.id, DAY, line=line)])
 
 
