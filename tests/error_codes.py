@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from receiver import errors
-from workers import outcome
+from workers import http, outcome
 from workers.destinations import classify
 
 ROOT = Path(__file__).parents[1]
@@ -126,13 +126,13 @@ def failures() -> list[str]:
 
 
 def named_failures() -> Iterator[tuple[str, str]]:
-    """Yield the codes of what happens on the way, with their sentences, as those return them who name an exception."""
-    for file in ("http.py", "destinations/mail.py"):
-        for node in ast.walk(ast.parse((ROOT / "workers" / file).read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and len(node.value.elts) == 2:
-                code, hint = (said(each) for each in node.value.elts)
-                if code and hint:
-                    yield code, hint
+    """Yield the codes of what happens on the way, with their sentences."""
+    yield from http.HINTS.items()
+    for node in ast.walk(ast.parse((ROOT / "workers" / "destinations" / "mail.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and len(node.value.elts) == 2:
+            code, hint = (said(each) for each in node.value.elts)
+            if code and hint:
+                yield code, hint
 
 
 def mistakes() -> list[str]:

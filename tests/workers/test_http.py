@@ -1,20 +1,15 @@
 import asyncio
-import contextlib
 import logging
 import socket
-import ssl
-import subprocess
 import threading
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import wait_until_async
-from tests.workers.wire import CLOSE, HANG, RESET, RawServer, reply
-from workers import http
+from tests.workers.wire import CLOSE, HANG, RESET, NameService, RawServer, reply
+from workers import http, http_connection
 from workers.http import ANSWER_CAP, HiddenHeaders, Http, HttpAnswer
 from workers.outcome import Failed
 
@@ -160,6 +155,7 @@ def test_not_sent(url: str, code: str) -> None:
 def test_unknown_host(monkeypatch: pytest.MonkeyPatch, error: int, known: bool, code: str) -> None:
     """A name that does not exist and never was resolved is a mistake of the book; else the name service is away."""
     real, lost = socket.getaddrinfo, not known
+    monkeypatch.setattr(http_connection, "ADDRESSES_KEPT", 0.0)
 
     def resolve(*asked: Any, **more: Any) -> Any:
         if lost and asked[0] == "localhost":
@@ -175,13 +171,6 @@ def test_unknown_host(monkeypatch: pytest.MonkeyPatch, error: int, known: bool, 
             if known:
                 await http.exchange().request("GET", url)
                 lost = True
-                await opened._connectors._open[True].close()
-                opened._connectors._open.clear()
-                origins = opened._connectors._origins
-                (origin,) = origins.values()
-                origins.clear()
-                fresh = await opened._connectors.to(url.rstrip("/"), True)
-                fresh.answered = origin.answered
             with pytest.raises(Failed) as caught:
                 await http.exchange().request("GET", url)
             return caught.value
@@ -285,9 +274,22 @@ def test_public(host: str) -> None:
     assert not http.is_private(host)
 
 
-def test_bad_address() -> None:
-    """An address that is none cannot work later either."""
-    assert fail("http://").failure == "permanent"
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://",
+        "http://:80/",
+        "http://a:99999/",
+        "http://127.1/",
+        "http://2130706433/",
+        "http://8.8.8.8.9/",
+        "ftp://a/",
+    ],
+)
+def test_bad_address(url: str) -> None:
+    """An address that is none cannot work later either; one of numbers is written with all four, and no other way."""
+    failed = fail(url)
+    assert (failed.failure, failed.code) == ("permanent", "bad_address")
 
 
 @pytest.mark.parametrize(
@@ -379,76 +381,16 @@ def test_nothing_leaks(script: list[bytes], caplog: pytest.LogCaptureFixture) ->
 @pytest.mark.parametrize(
     "url",
     [
-        "http://eva@example.org s3cret/",  # no address: InvalidURL holds all of it
+        "http://eva@example.org s3cret/",  # no address
         "http://nobody.invalid/eva?token=s3cret",
         "http://127.0.0.1:1/eva?token=s3cret",
     ],
 )
 def test_no_exception_behind_a_failure(url: str) -> None:
-    """What aiohttp raised holds the address with its token and person: a failure carries nothing of it along."""
+    """What was raised below holds the address with its token and person: a failure carries nothing of it along."""
     failed = fail(url, headers={"Authorization": "Bearer s3cret"})
     assert failed.__context__ is None
     assert failed.__cause__ is None
-
-
-@pytest.mark.parametrize(("seconds", "connect"), [(10.0, 5.0), (30.0, 5.0), (5.0, 4.5), (0.5, 0.45)])
-def test_timeouts(seconds: float, connect: float) -> None:
-    """Connecting has five seconds, and less than the whole request, so that the two can be told apart."""
-    chosen = http._make_timeout(seconds)
-    assert chosen.total == seconds
-    assert chosen.sock_connect == pytest.approx(connect)
-
-
-def test_idle_connections_end_before_servers_end_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Common servers close an idle connection after five seconds; ours is closed before, lest a create meets that."""
-    assert http.KEEP_ALIVE == 4.0
-    monkeypatch.setattr(http, "KEEP_ALIVE", 0.05)
-
-    async def main(url: str) -> None:
-        async with Http() as way_out:
-            bound = way_out.bind(timeout=2, allow_private=True)
-            await bound.exchange().request("GET", url)
-            (origin,) = way_out._connectors._origins.values()
-            ((_, connection),) = origin.idle
-            await wait_until_async(lambda: _is(connection.closed and not origin.idle), "it is closed")
-            await bound.exchange().request("GET", url)
-            assert origin.expiry is not None
-
-    with RawServer(OK) as server:
-        asyncio.run(main(server.url))
-    assert (server.connections, len(server.requests)) == (2, 2)
-
-
-def test_what_waited_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection is not used once its time is over, also where nobody came to close it."""
-
-    async def main(url: str) -> None:
-        async with Http() as way_out:
-            bound = way_out.bind(timeout=2, allow_private=True)
-            for _ in range(2):
-                await bound.exchange().request("GET", url)
-            monkeypatch.setattr(http, "KEEP_ALIVE", -1.0)
-            await bound.exchange().request("GET", url)
-
-    with RawServer(OK) as server:
-        asyncio.run(main(server.url))
-    assert (server.connections, len(server.requests)) == (2, 3)
-
-
-def test_a_forgotten_server_keeps_no_connection() -> None:
-    """What is under way to a server that is forgotten meanwhile is answered, and its connection closed."""
-
-    async def main(url: str) -> tuple[int, int]:
-        async with Http() as way_out:
-            bound = way_out.bind(timeout=2, allow_private=True)
-            asked = asyncio.create_task(bound.exchange().request("GET", url))
-            await wait_until_async(lambda: _is(bool(way_out._connectors._origins)), "it is under way")
-            (origin,) = way_out._connectors._origins.values()
-            way_out._connectors._forget()
-            return (await asked).status, len(origin.idle)
-
-    with RawServer(OK) as server:
-        assert asyncio.run(main(server.url)) == (200, 0)
 
 
 def test_servers_that_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -460,7 +402,7 @@ def test_servers_that_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
             bound = way_out.bind(timeout=2, allow_private=True)
             for url in urls:
                 assert (await bound.exchange().request("GET", url)).status == 200
-                assert len(way_out._connectors._origins) <= 2
+                assert len(way_out._origins._found) <= 2
             return [(await bound.exchange().request("GET", url)).status for url in urls]
 
     with RawServer(OK) as server:
@@ -468,46 +410,6 @@ def test_servers_that_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
         # Names that differ in capitals are remembered one by one, and lead to the same server.
         urls = [f"http://{host}:{number}/" for host in ("127.0.0.1", "localhost", "LocalHost", "LOCALHOST")]
         assert asyncio.run(main(urls)) == [200] * 4
-
-
-async def _is(fact: bool) -> bool:
-    """Return the fact, after the loop had a turn to read what has arrived."""
-    await asyncio.sleep(0.01)
-    return fact
-
-
-def test_dead_connection_is_not_an_unknown() -> None:
-    """A connection that the other side closed while it was idle is not used for a create."""
-
-    async def main(server: RawServer) -> int:
-        async with Http() as way_out:
-            bound = way_out.bind(timeout=2, allow_private=True)
-            await bound.exchange().request("GET", server.url)
-            await wait_until_async(lambda: _is(server.ended == 1), "the server has closed the connection")
-            return (await bound.exchange().request("POST", server.url, json={}, creates=True)).status
-
-    with RawServer(OK + CLOSE, OK) as server:
-        assert asyncio.run(main(server)) == 200
-    assert server.connections == 2
-
-
-@pytest.mark.parametrize(("method", "creates", "sent"), [("PUT", False, 2), ("PUT", True, 1), ("POST", False, 1)])
-def test_repeated_where_it_is_safe(method: str, creates: bool, sent: int) -> None:
-    """A connection that breaks before an answer: what is safe to repeat is sent once more, a create or a POST never."""
-    with RawServer(CLOSE, OK) as server:
-        try:
-            status = send(server.url, method=method, json={}, creates=creates).status
-        except Failed as failed:
-            status, code = 0, failed.code
-            assert code == "reset"
-    assert (status, len(server.requests)) == (200 if sent == 2 else 0, sent)
-
-
-def test_repeated_once_only() -> None:
-    """A server that always breaks off is asked twice, not for ever."""
-    with RawServer(CLOSE) as server:
-        assert fail(server.url).code == "reset"
-    assert len(server.requests) == 2
 
 
 def test_own_headers_win() -> None:
@@ -556,139 +458,6 @@ def test_name_and_password_in_the_address() -> None:
     assert "pass" not in request.headers["host"]
 
 
-def test_interim_answers() -> None:
-    """What a server says before its answer is not the answer, and the connection stays usable."""
-    early = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
-
-    async def main(url: str) -> list[int]:
-        async with Http() as way_out:
-            bound = way_out.bind(timeout=2, allow_private=True)
-            return [(await bound.exchange().request("POST", url, json={})).status for _ in range(2)]
-
-    with RawServer(b"HTTP/1.1 100 Continue\r\n\r\n" + early + reply(201), reply(202)) as server:
-        assert asyncio.run(main(server.url)) == [201, 202]
-    assert server.connections == 1
-
-
-def test_head_has_no_body() -> None:
-    """The answer to HEAD ends with its head, whatever length it names."""
-    with RawServer(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n") as server:
-        assert send(server.url, method="HEAD").body == b""
-
-
-def test_answer_that_ends_with_its_connection() -> None:
-    """An answer without a length is read to its end."""
-    with RawServer(b"HTTP/1.1 200 OK\r\n\r\n{}" + CLOSE) as server:
-        assert send(server.url).json() == {}
-
-
-def test_cut_answer_does_not_spoil_the_next() -> None:
-    """After an answer that was cut, the next request gets a connection of its own."""
-
-    async def main(url: str) -> list[int]:
-        async with Http() as way_out:
-            bound = way_out.bind(timeout=2, allow_private=True)
-            return [(await bound.exchange().request("GET", url)).status for _ in range(2)]
-
-    with RawServer(reply(200, b"x" * (4 * ANSWER_CAP)), reply(202)) as server:
-        assert asyncio.run(main(server.url)) == [200, 202]
-    assert server.connections == 2
-
-
-def test_unasked_answer() -> None:
-    """What a server says on an idle connection, unasked, is not the answer to the next request."""
-    unasked = reply(408, Connection="close")
-
-    async def main(server: RawServer) -> int:
-        async with Http() as way_out:
-            bound = way_out.bind(timeout=2, allow_private=True)
-            assert (await bound.exchange().request("GET", server.url)).status == 200
-            server.say(unasked)
-            (origin,) = way_out._connectors._origins.values()
-            protocol = origin.idle[0][1].protocol
-            assert protocol is not None
-            await wait_until_async(lambda: _is(protocol.should_close), "it has arrived")
-            return (await bound.exchange().request("POST", server.url, json={}, creates=True)).status
-
-    with RawServer(OK, reply(201)) as server:
-        assert asyncio.run(main(server)) == 201
-    assert (server.connections, len(server.requests)) == (2, 2)
-
-
-def test_certificate_that_nobody_signed(tmp_path: Path) -> None:
-    """A server with a certificate of its own making gets no request, at whatever address it may be."""
-    key = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
-    subprocess.run(
-        [*key, *names, "-keyout", tmp_path / "key", "-out", tmp_path / "crt"], capture_output=True, check=True
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
-    heard: list[bytes] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await reader.read(100))
-        writer.close()
-
-    async def main() -> list[Failed]:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-        failures = []
-        async with server, Http() as way_out:
-            bound = way_out.bind(timeout=2, allow_private=True)
-            for host in ("localhost", "127.0.0.1"):
-                url = f"https://{host}:{server.sockets[0].getsockname()[1]}/"
-                with pytest.raises(Failed) as caught:
-                    await bound.exchange().request("POST", url, json={}, creates=True)
-                failures.append(caught.value)
-        return failures
-
-    assert [(each.failure, each.code) for each in asyncio.run(main())] == [("transient", "bad_certificate")] * 2
-    assert heard == []
-
-
-def test_certificate_of_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A certificate that is to be trusted counts for the names in it only."""
-    key = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    names = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
-    subprocess.run(
-        [*key, *names, "-keyout", tmp_path / "key", "-out", tmp_path / "crt"], capture_output=True, check=True
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
-    trusting = ssl.create_default_context(cafile=str(tmp_path / "crt"))
-    trusting.set_alpn_protocols(("http/1.1",))
-    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusting)
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(OK)
-        writer.close()
-
-    async def main() -> None:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-        async with server, Http() as way_out:
-            bound, port = way_out.bind(timeout=5, allow_private=True), server.sockets[0].getsockname()[1]
-            assert (await bound.exchange().request("GET", f"https://localhost:{port}/")).ok
-            with pytest.raises(Failed, match="bad_certificate"):
-                await bound.exchange().request("GET", f"https://127.0.0.1:{port}/")
-
-    asyncio.run(main())
-
-
-class NameService:
-    """A name service that answers for one name what the test says."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.addresses: list[str] = []
-        self._real = socket.getaddrinfo
-        monkeypatch.setattr(socket, "getaddrinfo", self._resolve)
-
-    def _resolve(self, host: Any, *asked: Any, **more: Any) -> Any:
-        if host != "crm.example.org":
-            return self._real(host, *asked, **more)
-        return [found for address in self.addresses for found in self._real(address, *asked, **more)]
-
-
 #: Stands for a public address, which no test reaches.
 PUBLIC = "127.0.0.2"
 
@@ -700,7 +469,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> NameService:
     return NameService(monkeypatch)
 
 
-def test_name_that_leads_elsewhere_later(names: NameService) -> None:
+def test_name_that_leads_elsewhere_later(names: NameService, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that was public when it was asked for first and leads into our network now is refused when it connects."""
     heard: list[bytes] = []
 
@@ -709,6 +478,8 @@ def test_name_that_leads_elsewhere_later(names: NameService) -> None:
         writer.write(reply(200, "{}", Connection="close"))
         writer.close()
 
+    monkeypatch.setattr(http_connection, "ADDRESSES_KEPT", 0.0)
+
     async def main() -> None:
         server = await asyncio.start_server(serve, [PUBLIC, "127.0.0.1"], 0)
         ports = {sock.getsockname()[0]: sock.getsockname()[1] for sock in server.sockets}
@@ -716,7 +487,6 @@ def test_name_that_leads_elsewhere_later(names: NameService) -> None:
             bound = way_out.bind(timeout=5)
             names.addresses = [PUBLIC]
             assert (await bound.exchange().request("GET", f"http://crm.example.org:{ports[PUBLIC]}/")).ok
-            way_out._connectors._open[False].clear_dns_cache()
             names.addresses = ["127.0.0.1"]
             with pytest.raises(Failed, match="private_address"):
                 await bound.exchange().request("GET", f"http://crm.example.org:{ports['127.0.0.1']}/")
@@ -734,58 +504,15 @@ def test_private_address_behind_a_public_one(names: NameService) -> None:
     assert server.connections == 0
 
 
-def test_slow_name_service(names: NameService, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_name_service(names: NameService) -> None:
     """A name that is not resolved in time ends as a connection that was not taken: nothing was sent."""
-    answered = threading.Event()
-    resolve = socket.getaddrinfo
-
-    def wait(*asked: Any, **more: Any) -> Any:
-        answered.wait(10)
-        return resolve(*asked, **more)
-
     names.addresses = [PUBLIC]
-    monkeypatch.setattr(socket, "getaddrinfo", wait)
-    releasing = threading.Timer(0.6, answered.set)
+    names.answers.clear()
+    releasing = threading.Timer(0.6, names.answers.set)
     releasing.start()
     failed = fail("http://crm.example.org:1/", method="POST", json={}, creates=True, timeout=0.3)
     releasing.join()
     assert (failed.failure, failed.code) == ("transient", "connect_timeout")
-
-
-def test_slow_handshake() -> None:
-    """A server that takes the connection and says nothing to our handshake got no request."""
-    with RawServer(HANG) as server:
-        url = server.url.replace("http://", "https://")
-        failed = fail(url, method="POST", json={}, creates=True, timeout=0.4)
-    assert (failed.failure, failed.code) == ("transient", "connect_timeout")
-
-
-def test_slow_reader() -> None:
-    """A server that does not read what we send ends in time, and may have got it."""
-    with socket.create_server(("127.0.0.1", 0)) as server:  # the kernel takes the connection, and nobody reads
-        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        failed = fail(url, method="POST", json={"text": "x" * 20_000_000}, creates=True, timeout=0.4)
-    assert (failed.failure, failed.code) == ("ambiguous", "timeout")
-
-
-def test_slow_body() -> None:
-    """A body that never stops trickling has the time of the whole request, however often a byte comes."""
-
-    def trickle(server: socket.socket) -> None:
-        connection, _ = server.accept()
-        with connection, contextlib.suppress(OSError):
-            connection.recv(65_536)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-            for _ in range(500):
-                connection.sendall(b"x")
-                time.sleep(0.02)
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        trickling = threading.Thread(target=trickle, args=(server,))
-        trickling.start()
-        failed = fail(f"http://127.0.0.1:{server.getsockname()[1]}/", timeout=0.4)
-        trickling.join()
-    assert (failed.failure, failed.code) == ("transient", "timeout")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -1,4 +1,4 @@
-"""An HTTP server that misbehaves byte by byte.
+"""An HTTP server that misbehaves byte by byte, and a name service.
 
 Comes in: what to do with each request. Goes out: a loopback port, and every request as it arrived. Never understands
 HTTP further than it must to know where a request ends.
@@ -7,11 +7,14 @@ HTTP further than it must to know where a request ends.
 import contextlib
 import json
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import pytest
 
 #: The connection ends by RST after the request was read.
 RESET = b"RESET"
@@ -19,6 +22,10 @@ RESET = b"RESET"
 CLOSE = b"CLOSE"
 #: Nothing happens any more until the test ends.
 HANG = b"HANG"
+#: What follows it is sent byte by byte.
+DRIP = b"DRIP"
+#: What follows it is sent again and again, until the other side has had enough.
+FLOOD = b"FLOOD"
 
 
 @dataclass(frozen=True)
@@ -45,11 +52,15 @@ def reply(status: int, body: bytes | str = b"", content_type: str = "application
 
 
 class RawServer:
-    """Plays a script: one entry per request, the last one for all that follow."""
+    """Plays a script: one entry per request, the last one for all that follow.
 
-    def __init__(self, *script: bytes, greeting: bytes = b"") -> None:
+    `greeting` is said to whoever connects; with `tls` the connections are encrypted.
+    """
+
+    def __init__(self, *script: bytes, greeting: bytes = b"", tls: ssl.SSLContext | None = None) -> None:
         self.script = list(script)
         self._greeting = greeting
+        self._tls = tls
         self.requests: list[Request] = []
         #: How many connections were made, and how many of them ended.
         self.connections = 0
@@ -62,7 +73,8 @@ class RawServer:
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://127.0.0.1:{self._listening.getsockname()[1]}"
 
     def __enter__(self) -> "RawServer":
         self._start(self._accept)
@@ -98,11 +110,15 @@ class RawServer:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
-            self._play(connection)
+            connection.settimeout(5)
+            if self._tls is None:
+                self._play(connection)
+            else:
+                with self._tls.wrap_socket(connection, server_side=True) as encrypted:
+                    self._play(encrypted)
         self.ended += 1
 
     def _play(self, connection: socket.socket) -> None:
-        connection.settimeout(5)
         connection.sendall(self._greeting)
         for request in _requests(connection):
             self.requests.append(request)
@@ -113,7 +129,13 @@ class RawServer:
             if step == RESET:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 return
-            connection.sendall(step.removesuffix(CLOSE))
+            before, flooding, flood = step.removesuffix(CLOSE).partition(FLOOD)
+            at_once, _, drip = before.partition(DRIP)
+            connection.sendall(at_once)
+            for each in drip:
+                connection.sendall(bytes([each]))
+            while flooding and not self._over.is_set():
+                connection.sendall(flood)
             if step.endswith(CLOSE):
                 return
 
@@ -138,3 +160,24 @@ def _requests(connection: socket.socket) -> Iterator[Request]:
             data += chunk
         body, data = data[:length], data[length:]
         yield Request(method, target, headers, body)
+
+
+class NameService:
+    """Answers for one name what the test says, and counts how often it was asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.addresses: list[str] = []
+        self.asked = 0
+        self.answers = threading.Event()
+        self.answers.set()
+        self._real = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", self._resolve)
+
+    def _resolve(self, host: Any, *asked: Any, **more: Any) -> Any:
+        if host != "crm.example.org":
+            return self._real(host, *asked, **more)
+        self.asked += 1
+        self.answers.wait(10)
+        if not self.addresses:
+            raise socket.gaierror(socket.EAI_AGAIN, "not now")
+        return [found for address in self.addresses for found in self._real(address, *asked, **more)]

@@ -42,7 +42,8 @@ from workers.destinations.base import (
     fail_unresolved,
     list_names,
 )
-from workers.http import HiddenHeaders, Http, PrivateAddress, is_private
+from workers.http import HiddenHeaders, Http, is_private
+from workers.http_connection import PrivateAddress
 from workers.outcome import Done, Failed, Failure
 
 #: Codes that say that our name or password is at fault, or that there must be one.

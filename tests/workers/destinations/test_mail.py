@@ -18,7 +18,7 @@ from sandbox.server import Running
 from tests.conftest import wait_until
 from tests.workers.destinations.conftest import Desk
 from workers.destinations import mail
-from workers.http import PrivateAddress
+from workers.http_connection import PrivateAddress
 from workers.outcome import Failed
 
 MAIL = {"to": "eva@example.org", "subject": "Grüße", "body": "Liebe Eva,\n.\nbis bald: 7 €"}
