@@ -12,6 +12,7 @@ import os
 import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -20,7 +21,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 from urllib.parse import quote, urlencode
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from mailroom import tracing
 from workers import limit_headers
@@ -134,6 +135,8 @@ class HttpAnswer:
 
     def json(self) -> Any:
         """Return the body parsed, or None where it is no JSON: error pages are often HTML, and types lie."""
+        with suppress(ValueError):
+            return from_json(self.body)  # a tenth of the time of json, which bears more: UTF-16, half a character
         try:
             return jsonlib.loads(self.body)
         except (ValueError, RecursionError):

@@ -64,6 +64,22 @@ def test_answer_is_no_json() -> None:
         assert send(server.url).json() is None
 
 
+@pytest.mark.parametrize(
+    ("body", "parsed"),
+    [
+        (b'\xef\xbb\xbf{"id": 1}', {"id": 1}),
+        ('{"id": 1}'.encode("utf-16"), {"id": 1}),
+        (b'{"id": "\\ud83d"}', {"id": "\ud83d"}),
+        (b"[" * 100_000, None),
+        (b"\xff", None),
+        (b"", None),
+    ],
+)
+def test_answer_is_odd_json(body: bytes, parsed: Any) -> None:
+    """A mark of the byte order, another encoding or half a character does not make JSON none; endless depth does."""
+    assert HttpAnswer(200, {}, "", body).json() == parsed
+
+
 def test_answer_without_type() -> None:
     """An answer without a type has an empty one."""
     with RawServer(b"HTTP/1.1 204 No Content\r\n\r\n") as server:

@@ -200,11 +200,11 @@ def says_error(parsed: Any) -> bool:
 
     Nobody promises more: whether anything was done is unknown, unless the book says what success looks like.
     """
-    if not isinstance(parsed, Mapping):
+    if not isinstance(parsed, dict):
         return False
-    if any(parsed.get(word) is False for word in ("success", "ok")):
+    if parsed.get("success") is False or parsed.get("ok") is False:
         return True
-    return any(bool(parsed.get(word)) for word in ("error", "errors")) and parsed.get("id") is None
+    return bool(parsed.get("error") or parsed.get("errors")) and parsed.get("id") is None
 
 
 def by_status(status: int, *, creates: bool) -> tuple[Failure, str]:
