@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from rules.quota import Quota
 
@@ -25,6 +26,9 @@ SHORT = 3_600.0
 LONGEST_WAIT = 86_400.0
 #: From here on a number is a Unix time and no wait, and from here on one in milliseconds.
 UNIX_TIMES = (1e9, 1e11)
+
+#: Characters of a name; longer ones are no vendor's.
+LONGEST_NAME = 100
 
 _NAME = re.compile(r"(?:^|-)rate-?limit(?:-|$)")
 _KINDS: Mapping[str, str] = {
@@ -49,6 +53,7 @@ _SPANS: Mapping[str, str] = {
     "secondly": "short",
     "burst": "short",
 }
+_COUNT = re.compile(r"-?\d{1,12}")
 _SECONDS = re.compile(r"(\d+(?:\.\d*)?)\s*(?:s|secs?|seconds?)?", re.ASCII | re.IGNORECASE)
 #: A comma, unless it is the one of an HTTP date.
 _BETWEEN_WAITS = re.compile(r",(?!\s*\d{1,2}[ -](?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec))", re.IGNORECASE)
@@ -72,20 +77,34 @@ def read(headers: Mapping[str, str], now: datetime | None = None) -> list[Vendor
     found: dict[tuple[str, ...], VendorLimit] = {}
     for header, value in headers.items():
         name = header.lower()
-        if not _NAME.search(name) or name.endswith("-policy"):
+        if len(name) > LONGEST_NAME or (about := _read_name(name)) is None:
             continue
-        if name.removeprefix("x-") == "ratelimit":
+        kind, rest, span = about
+        if not kind:
             for n, item in enumerate(re.split(r',(?=\s*")', value)):
                 words = re.findall(r"[a-z]+", item.partition(";")[0].lower()) if ";" in item else []
                 limit = found[name, str(n)] = VendorLimit(span=_span(words))
                 for key, said in _PAIR.findall(item):
                     _note(limit, key.lower(), said, now)
             continue
-        words = [word for word in _NAME.sub("-", name).split("-") if word not in ("", "x")]
-        kind = next((word for word in words if word in _KINDS), "limit")
-        rest = tuple(word for word in words if word != kind)
-        _note(found.setdefault(rest, VendorLimit(span=_span(rest))), kind, value, now)
+        _note(found.setdefault(rest, VendorLimit(span=span)), kind, value, now)
     return [limit for limit in found.values() if limit.remaining is not None or limit.reset is not None]
+
+
+@lru_cache(maxsize=512)
+def _read_name(name: str) -> tuple[str, tuple[str, ...], str] | None:
+    """Return what a header of this name holds, of which limit, and of how long a time; None: it tells of no limit.
+
+    Holds nothing: its items say what they hold. Cached: a vendor's answers have the same headers each time.
+    """
+    if not _NAME.search(name) or name.endswith("-policy"):
+        return None
+    if name.removeprefix("x-") == "ratelimit":
+        return "", (), ""
+    words = [word for word in _NAME.sub("-", name).split("-") if word not in ("", "x")]
+    kind = next((word for word in words if word in _KINDS), "limit")
+    rest = tuple(word for word in words if word != kind)
+    return kind, rest, _span(rest)
 
 
 def _span(words: Iterable[str]) -> str:
@@ -95,9 +114,9 @@ def _span(words: Iterable[str]) -> str:
 def _note(limit: VendorLimit, word: str, value: str, now: datetime | None) -> None:
     value = value.partition(",")[0].partition(";")[0].strip()
     match _KINDS.get(word):
-        case "remaining" if re.fullmatch(r"-?\d{1,12}", value):
+        case "remaining" if _COUNT.fullmatch(value):
             limit.remaining = max(0, int(value))
-        case "limit" if re.fullmatch(r"\d{1,12}", value):
+        case "limit" if _COUNT.fullmatch(value) and value[0] != "-":
             limit.limit = int(value)
         case "reset":
             limit.reset = _read_wait(value, now or datetime.now(UTC))
