@@ -636,9 +636,11 @@ local function has_place(P, c, room)
 end
 
 -- `item`, which is next in a box, is leased to the drain that had the one before, in its place and without a turn in the
--- line, where nobody stands there. Returns whether the box has a state by that; else it is still to be made ready.
+-- line, where nobody stands there. Not while an older program lives, which would get nothing. Returns whether the box has
+-- a state by that; else it is still to be made ready.
 function ones.go_on(P, c, room, box, item, class, attempt, doubt, deaths)
   if deaths > 0 or anybody_waits(P, c, room, '') then return false end
+  if schema_of(P, c) ~= '2' then return false end
   local b, its_named, name = list_key(P, room, box), named(P, c, room), record_key(P, room, item)
   if marked(item) or (its_named and not is_first(P, room, item, box)) then return false end
   if not has_place(P, c, room) then

@@ -37,6 +37,10 @@ def _leased(room: str) -> Callable[[tuple[Any, ...], Any], bool]:
     return lambda args, answer: any(lease.room == room for lease in answer.leases)
 
 
+def _hands_out(room: str) -> Callable[[tuple[Any, ...], Any], bool]:
+    return lambda args, answer: any(lease.room == room for lease in answer.following)
+
+
 def _settles(room: str) -> Callable[[tuple[Any, ...], Any], bool]:
     return lambda args, answer: any(each.lease.room == room for each in args[3])
 
@@ -60,6 +64,8 @@ class DeathStep:
     middle: float = 0.0
     #: What the store does meanwhile: it is there, it is away until the death has come, or until all is sent.
     store: Literal["there", "away", "away until sent"] = "there"
+    #: So many calls of the CRM are refused first, so that deliveries wait and are taken; else each follows another.
+    refused: int = 0
 
 
 _ACCEPT = "receiver.webhook:Receiver.take_whole"
@@ -92,7 +98,8 @@ STEPS: Mapping[str, DeathStep] = {
     "before routing is settled": DeathStep("work", "before", _SETTLE, n=1, counts=_settles("in")),
     "while routing is settled": DeathStep("work", "during", _SETTLE, n=1, counts=_settles("in")),
     "after routing is settled": DeathStep("work", "after", _SETTLE, n=1, counts=_settles("in")),
-    "after take of deliveries": DeathStep("work", "after", _TAKE, n=1, counts=_leased("crm")),
+    "after take of deliveries": DeathStep("work", "after", _TAKE, n=1, counts=_leased("crm"), refused=4),
+    "after the next delivery is handed out": DeathStep("work", "after", _SETTLE, n=1, counts=_hands_out("crm")),
     "before send": DeathStep("work", "before", _REQUEST, n=5),
     "while sending what creates": DeathStep("work", "during", _REQUEST, counts=_creates, middle=0.05),
     "after send, before settle": DeathStep("work", "after", _REQUEST, counts=_creates),
@@ -121,6 +128,8 @@ class Steps(StormProcesses):
         for name in ("store", "receive", "work"):
             self.start(name)
         await self.until_up()
+        if self.step.refused:
+            self.sandbox.world.faults.add(SandboxFault("crm", status=503, times=self.step.refused))
         # A destination takes some time, so that something is always under way.
         self.sandbox.world.faults.add(SandboxFault("*", delay=0.1, after_effect=True, times=None))
         if self.step.store != "there":

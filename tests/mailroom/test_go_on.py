@@ -71,6 +71,14 @@ async def test_limits(room: Mailroom, every: int) -> None:
     assert await take(room, "t2") == []
 
 
+async def test_an_older_program_lives(room: Mailroom) -> None:
+    """Whoever speaks schema 1 knows only `take`: it gets its share of a box that never empties."""
+    await fill(room, "e1", to("e1.0"), to("e1.1"))
+    (lease,) = await take(room, "t")
+    await room.store.set(room.key("schema"), "1")
+    assert (await end(room, lease)).following == []
+
+
 async def test_paused(room: Mailroom) -> None:
     """A room that a person paused meanwhile stands still."""
     await fill(room, "e1", to("e1.0"), to("e1.1"))
