@@ -265,6 +265,7 @@ STAYS = (
     "known:",
     "seen:",
     "ledger:",
+    "missed:",
     "log",
     "counts",
     "rooms",

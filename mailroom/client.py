@@ -106,6 +106,8 @@ class MailroomClient:
         self._given_key = bool(hash_key)
         #: Receipts of persons who were forgotten that this process has carried out.
         self._receipts: set[str] = set()
+        #: Rules that did not fire, by the name that lines of the ledger have for them (see `fates`).
+        self._missed: dict[str, dict[str, Any]] = {}
         self._stored_key = b""
         #: The connection of each function that is called all the time, once there is one.
         self._lines: dict[str, StoreConnection] = {}

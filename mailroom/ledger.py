@@ -6,6 +6,7 @@ touches Redis, and never writes a value of a person: rules, places, codes and co
 Lines, by `t`:
   routed       at, source, type, received, who: [keyed hashes of its identities and of its sender's id],
                book, fired: [rule], missed: [[rule, at, why]], codes: [of each missed],
+               missed_as: name of a text that has these two, `missed:<name>`; then `missed` is empty here,
                made: [[delivery, destination, action, rule]], skipped: [[destination, action, rule, code, why]],
                observed: [[destination, action, rule, code, why]]: what rules in `mode: observe` would have asked for,
                shadow: {book, differs: [[change, action, rule, why]]}: what a book that is only observed would do,
@@ -41,12 +42,14 @@ The mailroom's Lua writes `once`, `coalesced`, `stale`, `held`, `other_content`,
 compact JSON with its keys in the order above.
 """
 
+import hashlib
 import itertools
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic_core import to_json
 
@@ -110,6 +113,10 @@ OPEN = frozenset({"waiting", "held"})
 
 #: What a line says where no rule missed, before it is known.
 NONE_MISSED = '"missed":[]'
+#: Characters of rules that did not fire that stand in each line; what is longer is kept once, for all that say it.
+LONGEST_MISSED = 200
+#: How a line names what is kept apart: name of a text.
+_MISSED_AS = re.compile(r'"missed_as":"([0-9a-f]+)"')
 
 #: Characters of a reason that a line keeps.
 LONGEST_WHY = 300
@@ -243,7 +250,7 @@ def routed(
 ) -> str:
     """An event was routed. `again`: the round, where it was routed once more for its dead letters.
 
-    `missed`: the rules that did not fire, as `write_missed` returns them; mostly they are those of many events.
+    `missed`: the rules that did not fire, as the `line` of a MissedText.
     `echo`: the delivery of ours that it is the echo of.
     """
     line: dict[str, Any] = {
@@ -274,10 +281,28 @@ def routed(
     return text.replace(NONE_MISSED, missed, 1) if missed else text
 
 
-def write_missed(missed: Sequence[MissedRule]) -> str:
-    """Return the rules that did not fire, as `routed` has them in its line."""
+class MissedText(NamedTuple):
+    """The rules that did not fire for an event; mostly they are those of many events."""
+
+    #: What stands in the line; empty: all fired.
+    line: str = ""
+    #: What is kept apart, as a counter of a settlement; empty: nothing.
+    kept: str = ""
+
+
+def write_missed(missed: Sequence[MissedRule]) -> MissedText:
+    """Return the rules that did not fire, as the ledger says them."""
     said = {"missed": [(rule, at, str(why)) for rule, at, why in missed], "codes": [why.code for _, _, why in missed]}
-    return _encode(said)[1:-1]
+    text = _encode(said)
+    if len(text) <= LONGEST_MISSED:
+        return MissedText(text[1:-1])
+    name = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return MissedText(f'{NONE_MISSED},"missed_as":"{name}"', f"=missed:{name} {text}")
+
+
+def find_missed(lines: str) -> list[str]:
+    """Return the names of what is kept apart for these lines."""
+    return _MISSED_AS.findall(lines)
 
 
 def _why(why: str) -> dict[str, str]:
@@ -421,9 +446,12 @@ BY_HAND = say("by_hand")
 FORGOTTEN = say("forgotten")
 
 
-def tell(event_id: str, lines: Iterable[str]) -> Fate:
-    """Return the story that the ledger's lines tell; without lines the event is waiting to be routed."""
-    story = _Story(Fate(event_id))
+def tell(event_id: str, lines: Iterable[str], missed: Mapping[str, Mapping[str, Any]] | None = None) -> Fate:
+    """Return the story that the ledger's lines tell; without lines the event is waiting to be routed.
+
+    `missed`: what is kept apart of rules that did not fire, by name.
+    """
+    story = _Story(Fate(event_id), missed or {})
     for text in lines:
         line = json.loads(text)
         if "received" in line:
@@ -440,8 +468,9 @@ def tell(event_id: str, lines: Iterable[str]) -> Fate:
 class _Story:
     """One method per kind of line."""
 
-    def __init__(self, fate: Fate) -> None:
+    def __init__(self, fate: Fate, missed: Mapping[str, Mapping[str, Any]]) -> None:
         self.fate = fate
+        self.missed = missed
         self.by_id: dict[str, DeliveryFate] = {}
         #: Why those died that a person gave up: that may be taken back.
         self.why_dead: dict[str, str] = {}
@@ -469,8 +498,9 @@ class _Story:
         rules: list[dict[str, Any]] = [{"name": name, "matched": True} for name in line["fired"]]
         observed = dict.fromkeys(rule for _, _, rule, _, _ in line.get("observed", ()))
         rules += [{"name": name, "matched": True, "observed": True} for name in observed]
-        codes = itertools.chain(line.get("codes", ()), itertools.repeat(""))  # of former versions there are none
-        for (name, at, why), code in zip(line["missed"], codes, strict=False):
+        told = self.missed.get(line.get("missed_as", ""), line)
+        codes = itertools.chain(told.get("codes", ()), itertools.repeat(""))  # of former versions there are none
+        for (name, at, why), code in zip(told["missed"], codes, strict=False):
             rules.append({"name": name, "matched": False, "at": at, "why": explain_miss(Why.of(code, why))})
         if line.get("again"):
             # Only what had died was asked for once more: what is said of other rules still holds.

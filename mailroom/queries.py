@@ -18,6 +18,9 @@ from mailroom.records import BoxFault, DeadLetter, ItemPlace, RoomState
 #: What the letter of a box says.
 STATES = {"r": "ready", "l": "under way", "w": "waiting", "h": "held", "b": "blocked"}
 
+#: Texts of rules that did not fire that are kept in mind; a book has as many as it has ways to miss.
+MOST_MISSED = 10_000
+
 #: Boxes that one call examines.
 EXAMINED = 1000
 
@@ -34,24 +37,39 @@ class MailroomQueries(MailroomClient):
         return (await self.fates([event_id]))[0]
 
     async def fates(self, event_ids: Sequence[str]) -> list[ledger.Fate | None]:
-        """Return what became of several events, in one round trip."""
+        """Return what became of several events, in one round trip; in two, where one names what was not read before."""
         today = datetime.now(UTC).date()
         # Oldest first: lines of a story stand on the page of the day it was received, or later.
         days = [(today + timedelta(days=ahead)).isoformat() for ahead in range(-31, 2)]
         answers = await self.call("story", len(days), *days, *event_ids)
+        missed = await self._read_missed(answers[1::2])
         out: list[ledger.Fate | None] = []
         for n, event_id in enumerate(event_ids):
             record, lines = answers[2 * n], answers[2 * n + 1]
             if not lines and record is None:
                 out.append(None)
                 continue
-            story = ledger.tell(event_id, lines.decode().splitlines())
+            story = ledger.tell(event_id, lines.decode().splitlines(), missed)
             if not story.source and record is not None:
                 head = json.loads(record.split(b"\n", 1)[0])
                 story.source, story.type, story.received_at = head["source"], head["type"], head["at"]
                 story.who = self.list_who(head)
             out.append(story)
         return out
+
+    async def _read_missed(self, stories: Sequence[bytes | None]) -> Mapping[str, Mapping[str, Any]]:
+        """Return what is kept apart of rules that did not fire, by the names that these stories have for it."""
+        found, wanted = (
+            self._missed,
+            {name for lines in stories if lines for name in ledger.find_missed(lines.decode())},
+        )
+        if not wanted <= found.keys():
+            if len(found) >= MOST_MISSED:
+                found = self._missed = {}  # Whoever reads with the former one meanwhile goes on with that.
+            names = list(wanted - found.keys())
+            texts = await self.read(self.store.mget([self.key(f"missed:{name}") for name in names]))
+            found |= {name: json.loads(text) for name, text in zip(names, texts, strict=True) if text is not None}
+        return found
 
     def list_who(self, head: Mapping[str, Any]) -> list[str]:
         """Return the keyed hashes by which an event is found, from the head of its record: persons, and sender's id."""

@@ -152,7 +152,8 @@ class Settlement:
     day: str
     #: One line of JSON for the ledger, without values; empty: nothing to note.
     line: str = ""
-    #: Counters to raise by one, a line each: `@<page> <name>` on a page of its own, else among `counts`; empty: none.
+    #: Counters to raise by one, a line each: `@<page> <name>` on a page of its own, `=<name> <text>` no counter but a
+    #: text that `line` names, else among `counts`; empty: none.
     counter: str = ""
     #: done, of an event: how new it is, noted under its names (`newness`); `aside`: no rule wanted it, and its payload
     #: is kept for `retain`; empty: neither.

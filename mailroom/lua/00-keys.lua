@@ -60,6 +60,8 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
                                name and type -> when the newest of a type happened
   refused              stream  refused requests, without secrets                      refuse                1,000 entries, 3 days
   ledger:<day>         hash    event -> lines of JSON without values                  settle, drop, …       31 days
+  missed:<name>        string  rules that did not fire, which lines of the ledger     settle                32 days
+                               say by this name, JSON
   log                  stream  ids of events put, ended and changed by people, for    put, settle, …        about 20,000 entries
                                `tail` and lists
   counts               hash    metric counters                                        all                   for ever

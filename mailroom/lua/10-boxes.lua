@@ -468,15 +468,17 @@ end
 
 -- A counter `@<page> <name>` stands on a page of its own, which lives as long as the ledger and says when each was raised
 -- last: whoever raises it says what page. `><list> <text>` puts a text before a list of the latest 200, which lives so
--- long, too.
+-- long, too. `=<name> <text>` keeps a text that lines of the ledger name, a day longer than it lives.
 local function add_counts(P, counts, now)
   for name, n in pairs(counts) do
     local sign, page, its
-    if not string.find(name, '^%a') then sign, page, its = string.match(name, '^([@>])(%S+) (.+)$') end
+    if not string.find(name, '^%a') then sign, page, its = string.match(name, '^([@>=])(%S+) (.+)$') end
     if sign == '>' then
       redis.call('LPUSH', P .. page, its)
       redis.call('LTRIM', P .. page, 0, 199)
       redis.call('EXPIRE', P .. page, LEDGER_DAYS * 86400)
+    elseif sign == '=' then
+      redis.call('SET', P .. page, its, 'EX', (LEDGER_DAYS + 1) * 86400)
     elseif sign then
       redis.call('HINCRBY', P .. page, its, n)
       redis.call('HSET', P .. page, 'last|' .. its, string.format('%d', now))

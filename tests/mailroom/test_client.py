@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -25,10 +25,13 @@ from mailroom import (
     Settlement,
     StoreFull,
     StoreUnavailable,
+    ledger,
+    queries,
 )
 from mailroom.errors import StoreDamaged
 from mailroom.keys import BODY_WINDOW
 from rules.event import Event
+from rules.matching.truth import Why
 from tests.conftest import PrivateValkey
 from tests.mailroom.store import CLOCK, DAY, LUA, TODAY, Store, StoredKey, event, key_faults
 
@@ -949,6 +952,47 @@ async def test_fate(mailroom: Mailroom, drain: str) -> None:
     told = await mailroom.fate("a")
     assert told is not None
     assert (told.state, told.rules[0]["at"]) == ("unmatched", "data.total")
+
+
+async def test_missed_rules_are_kept_once(mailroom: Mailroom, drain: str, store: Store) -> None:
+    """Rules that did not fire are kept under a name that lines bear, longer than these, and read with the story."""
+    many = [(f"rule {n}", "data.city", Why.of("differs", f'data.city is not "Town {n}"')) for n in range(9)]
+    missed = ledger.write_missed(many)
+    await mailroom.put([event("a", "a@"), event("b", "b@")])
+    about: dict[str, Any] = {"source": "shop", "type": "booking.created", "received": "", "book": "b1"}
+    line = ledger.routed(**about, fired=[], made=[], missed=missed.line)
+    leases = await take(mailroom, drain)
+    counters = ("x\n" + missed.kept, "x")
+    for lease, counter in zip(leases, counters, strict=True):
+        await mailroom.settle(drain, "s", [settlement(lease, lease.items[0][0], line=line, day=TODAY, counter=counter)])
+    (name,) = ledger.find_missed(line)
+    key = mailroom.key(f"missed:{name}")
+    assert 31 * 86400 < await mailroom.store.ttl(key) <= 32 * 86400
+    assert await mailroom.counts() | {"x": 2} == await mailroom.counts()
+    for story in [*await mailroom.fates(["a", "b"]), await mailroom.fate("b")]:
+        assert story is not None
+        assert [(rule["name"], rule["why"]) for rule in story.rules] == [(rule, str(why)) for rule, _, why in many]
+    await mailroom.store.delete(key)
+    other = await store.open()
+    lost = await other.fate("a")
+    await other.close()
+    assert lost is not None
+    assert (lost.state, lost.rules) == ("unmatched", [])
+
+
+async def test_missed_rules_in_mind(mailroom: Mailroom, drain: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what is kept of rules that did not fire a reader has a bounded number in mind, and tells all the same."""
+    monkeypatch.setattr(queries, "MOST_MISSED", 1)
+    await mailroom.put([event("a", "a@"), event("b", "b@"), event("c", "c@")])
+    about: dict[str, Any] = {"source": "shop", "type": "booking.created", "received": "", "book": "b1"}
+    for lease in await take(mailroom, drain):
+        id = lease.items[0][0]
+        missed = ledger.write_missed([(f"{id} {n}", "data.x", Why.of("absent", "absent at data.x")) for n in range(9)])
+        line = ledger.routed(**about, fired=[], made=[], missed=missed.line)
+        await mailroom.settle(drain, "s", [settlement(lease, id, line=line, day=TODAY, counter=missed.kept)])
+    for ids in (["a"], ["b", "a"], ["c"], ["a", "b", "c"], ["a"]):
+        told = await mailroom.fates(ids)
+        assert [story and story.rules[8]["name"] for story in told] == [f"{id} 8" for id in ids]
 
 
 async def test_log_and_counts(mailroom: Mailroom) -> None:

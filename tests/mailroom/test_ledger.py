@@ -132,10 +132,27 @@ def test_as_json() -> None:
 def test_texts_that_look_like_lines() -> None:
     """Whatever the names of rules are, a line says of each what became of it."""
     odd = 'a,"missed":[],"b":["'
-    missed = ledger.write_missed([(odd, odd, Why.of("differs", odd))])
+    missed = ledger.write_missed([(odd, odd, Why.of("differs", odd))]).line
     line = json.loads(ledger.routed(**{**EVENT, "type": odd}, book=odd, fired=[odd], missed=missed, made=()))
     assert (line["type"], line["book"], line["fired"]) == (odd, odd, [odd])
     assert (line["missed"], line["codes"], line["made"]) == ([[odd, odd, odd]], ["differs"], [])
+
+
+def test_missed_by_name() -> None:
+    """Many rules that did not fire are kept once under a name that lines bear; few stand in each line."""
+    many = [(f"rule {n}", "data.city", Why.of("differs", f'data.city is not "Town {n}"')) for n in range(9)]
+    short, long = ledger.write_missed(many[:1]), ledger.write_missed(many)
+    assert (short.kept, ledger.find_missed(short.line)) == ("", [])
+    line = ledger.routed(**EVENT, book="b", fired=[], made=[], missed=long.line)
+    (name,) = ledger.find_missed(line)
+    place, _, text = long.kept.partition(" ")
+    assert (place, len(long.line) < 60, json.loads(line)["missed"]) == (f"=missed:{name}", True, [])
+    inline = ledger.routed(**EVENT, book="b", fired=[], made=[], missed=text[1:-1])
+    told = ledger.tell("e", [line], {name: json.loads(text)})
+    assert told.rules == ledger.tell("e", [inline]).rules
+    assert [rule["why"] for rule in told.rules] == [str(why) for _, _, why in many]
+    assert ledger.tell("e", [line]).rules == []
+    assert ledger.write_missed(many[1:]).line != long.line
 
 
 AT = "2026-11-21T10:00:01.000Z"
@@ -156,7 +173,9 @@ def _now(monkeypatch: pytest.MonkeyPatch) -> None:
     ("write", "line"),
     [
         (
-            lambda: ledger.routed(**EVENT, book="b1", fired=["vip"], missed=ledger.write_missed(MISSED), made=MADE),
+            lambda: ledger.routed(
+                **EVENT, book="b1", fired=["vip"], missed=ledger.write_missed(MISSED).line, made=MADE
+            ),
             '{"t":"routed","at":"2026-11-21T10:00:01.000Z","source":"shop","type":"order.placed",'
             '"received":"2026-11-21T09:59:59.000Z","book":"b1","fired":["vip"],'
             '"missed":[["small","data.total","data.total is not above 100"]],"codes":["differs"],'
@@ -220,7 +239,7 @@ def test_written_lines(write: Callable[[], str], line: str) -> None:
 def test_written_and_read() -> None:
     """What is written is read back: a story with each kind of line, the last one deciding."""
     routed = ledger.routed(
-        **EVENT, book="b1", fired=["vip"], missed=ledger.write_missed(MISSED), made=MADE, skipped=SKIPPED
+        **EVENT, book="b1", fired=["vip"], missed=ledger.write_missed(MISSED).line, made=MADE, skipped=SKIPPED
     )
     held = ledger.attempt("e.0", n=1, outcome="ambiguous", code="timeout", status=0, ms=9, then="hold")
     story = [routed, held]

@@ -167,6 +167,7 @@ class Drain:
                 self.clock.beat_at = asked
             except StoreUnavailable:
                 continue
+            self.router.said.clear()
             await self.router.tally.write(self.mailroom)
 
     # -- taking

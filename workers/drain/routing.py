@@ -13,6 +13,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from mailroom import INBOX, DeadLetterInfo, Lease, Settlement, ledger, reroute, tracing
+from mailroom.ledger import MissedText
 from mailroom.records import newness
 from mailroom.rule_counts import RuleTally
 from rules import event as events
@@ -35,6 +36,9 @@ log = logging.getLogger("relais.drain")
 
 #: Rules that did not match, as far as the ledger names them.
 MISSES_TOLD = 20
+
+#: Of an event for which all rules fire.
+NONE_MISSED = MissedText()
 
 #: The answer to one look-up.
 _Answer = Mapping[str, Any] | Failed
@@ -64,6 +68,8 @@ class Router:
         self._start = start
         #: Which rules fired; the drain writes it.
         self.tally = RuleTally()
+        #: What was said once of rules that did not fire, and need not be said again soon; the drain empties it.
+        self.said: set[str] = set()
 
     def route(self, lease: Lease) -> None:
         """Route events of one order key; as soon as one needs a look-up, go on in a task of its own."""
@@ -282,6 +288,10 @@ class Router:
         if event.order_key and event.type in book.guards:
             happened = f"{event.happened_at} {event.type}"
             newest[event.type] = max(newest.get(event.type, ""), event.happened_at)
+        missed = _write_missed(matching) if matching.missed else NONE_MISSED
+        if missed.kept and missed.kept not in self.said:
+            self.said.add(missed.kept)
+            counters.append(missed.kept)
         line = ledger.routed(
             source=event.source,
             type=event.type,
@@ -289,7 +299,7 @@ class Router:
             who=self._list_who(lease, event),
             book=event_plan.book,
             fired=[rule.name for rule in fired],
-            missed=_write_missed(matching) if matching.missed else "",
+            missed=missed.line,
             made=event_plan.made,
             skipped=event_plan.skipped,
             observed=observed,
@@ -347,7 +357,7 @@ def _known(answers: Mapping[bytes, _Answer]) -> KnownAnswer:
 
 
 @lru_cache(maxsize=256)
-def _write_missed(matching: Matching) -> str:
+def _write_missed(matching: Matching) -> MissedText:
     """Return what the ledger says of the rules that did not fire; cached, since it is mostly that of many events."""
     return ledger.write_missed([(miss.rule.name, miss.at, miss.why) for miss in matching.missed[:MISSES_TOLD]])
 

@@ -89,6 +89,29 @@ async def test_one_call_for_each_of_a_person(site: WorkerFixture) -> None:
         assert await calls() - before < 59 * 1.5 + beside
 
 
+async def test_missed_rules_are_said_again(site: WorkerFixture) -> None:
+    """What a store has lost of rules that did not fire is there again a second later."""
+    other = NOTE.replace("person.changed", "person.changed\n      data.name: x")
+    site.write("".join(other.replace("keep a note", f"note {n}") for n in range(9)))
+    async with site.work() as drain:
+        await site.put(event("e1"))
+        await site.ended("e1")
+        kept = [key async for key in site.mailroom.store.scan_iter(match="*missed:*")]
+        assert len(kept) == 1
+        await site.mailroom.store.delete(*kept)
+
+        async def beats() -> bool:
+            return not drain.router.said
+
+        await site.until_true(beats, "the drain beats")
+        await site.put(event("e2"))
+        await site.ended("e2")
+        async with await Mailroom.open(site.context.settings.redis_url) as nobody_knows:
+            for story in await nobody_knows.fates(["e1", "e2"]):
+                assert story is not None
+                assert len(story.rules) == 9
+
+
 async def test_events_in_turn(site: WorkerFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """An idle drain is woken by the bell: twenty events in turn, though it would look by itself after minutes only."""
     site.write()

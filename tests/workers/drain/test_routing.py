@@ -113,11 +113,33 @@ async def test_unmatched() -> None:
         for n in range(MISSES_TOLD + 5)
     )
     (settled,) = await Tray(rules, event("e1")).route()
-    assert settled.counter == "routed|shop|person.changed|unmatched"
+    counter, kept = settled.counter.split("\n")
+    assert counter == "routed|shop|person.changed|unmatched"
     assert (settled.note, settled.retain) == ("aside", 86_400_000)
-    missed = first_line(settled)["missed"]
+    assert kept.startswith(f"=missed:{first_line(settled)['missed_as']} ")
+    missed = json.loads(kept.partition(" ")[2])["missed"]
     assert [name for name, _, _ in missed] == [f"note {n}" for n in range(MISSES_TOLD)]
     assert {at for _, at, _ in missed} == {"data.person"}
+
+
+async def test_missed_is_said_once() -> None:
+    """What many events have in common of rules that did not fire goes to the store once, until the drain beats."""
+    rules = "".join(NOTE.replace("keep a note", f"note {n}").replace("person.changed", "p.other") for n in range(9))
+    rules = rules.replace("type: p.other", "data.name: {prefix: x}")
+    tray = Tray(rules, *(event(f"e{n}") for n in range(3)))
+    first, *others = await tray.route()
+    assert [one.counter.count("=missed:") for one in (first, *others)] == [1, 0, 0]
+    assert len({first_line(one)["missed_as"] for one in (first, *others)}) == 1
+    tray.router.said.clear()
+    tray.router.route(tray.lease)
+    assert [one.counter.count("=missed:") for one in tray.outbox.settled[3:]] == [1, 0, 0]
+
+
+async def test_few_missed_stand_in_the_line() -> None:
+    """One rule that did not fire is said in the line itself."""
+    (settled,) = await Tray(NOTE.replace("person.changed", "person.changed\n      data.name: x"), event("e1")).route()
+    assert first_line(settled)["missed"] == [["keep a note", "data.name", 'data.name is not "x"']]
+    assert "missed" not in settled.counter
 
 
 async def test_rule_that_fails(caplog: pytest.LogCaptureFixture) -> None:
