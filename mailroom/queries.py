@@ -59,10 +59,8 @@ class MailroomQueries(MailroomClient):
 
     async def _read_missed(self, stories: Sequence[bytes | None]) -> Mapping[str, Mapping[str, Any]]:
         """Return what is kept apart of rules that did not fire, by the names that these stories have for it."""
-        found, wanted = (
-            self._missed,
-            {name for lines in stories if lines for name in ledger.find_missed(lines.decode())},
-        )
+        found = self._missed
+        wanted = {name for lines in stories if lines for name in ledger.find_missed(lines.decode())}
         if not wanted <= found.keys():
             if len(found) >= MOST_MISSED:
                 found = self._missed = {}  # Whoever reads with the former one meanwhile goes on with that.
