@@ -42,7 +42,7 @@ def test_some(relais: StuckConsole, valkey: PrivateValkey) -> None:
     relais("sources", "hold", "shop")
     said = relais("sources", "release", "shop", "--event", "b", status=1)
     assert "1 held events of the same persons came before some of these" in said
-    assert "1 held events would be routed. Nothing was done" in said
+    assert "Held events: 1 would be routed. Nothing was done" in said
     assert relais.json("sources", "held", "shop")["total"] == 3
     done = relais.json("sources", "release", "shop", "--event", "b", "--with-older", "--yes")
     assert done["words"] == {"done": 2}

@@ -27,7 +27,7 @@ def test_rooms(relais: StuckConsole, valkey: PrivateValkey) -> None:
     assert relais("rooms", "pause", "crm", "--why", "migration until noon") == again
     crm = relais.json("rooms", "list")["rooms"][1]
     assert (crm["name"], crm["held"], crm["paused"]["why"]) == ("crm", 2, "migration until noon")
-    assert f"migration until noon by {getpass.getuser()}, for" in relais("rooms", "list")
+    assert f"crm: paused by {getpass.getuser()} (migration until noon), for" in relais("rooms", "list")
     assert samples(relais.url)['relais_room_paused{room="crm"}'] == 1
     assert "paused crm" in [check["name"] for check in ready(relais.url)["checks"]]
     assert relais("rooms", "resume", "crm") == "crm goes on.\n"
