@@ -94,8 +94,10 @@ class Lazy(click.Group):
         if cmd_name not in self.table:
             return None
         gc.disable()  # an import makes next to no garbage: the search for it would take an eighth of the time
-        module = importlib.import_module(f"console.commands.{self.prefix}{cmd_name}")
-        gc.enable()
+        try:
+            module = importlib.import_module(f"console.commands.{self.prefix}{cmd_name}")
+        finally:
+            gc.enable()
         command = module.command
         if not isinstance(command, click.Command):
             raise TypeError(f"{module.__name__}.command is no command")

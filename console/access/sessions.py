@@ -165,7 +165,7 @@ class Sessions:
         if HASHER.check_needs_rehash(user.phrase):
             user = replace(user, phrase=await asyncio.to_thread(HASHER.hash, phrase))
         await self._users.put(user)
-        return await self._begin(user.name, user.role, user.payloads, named=True)
+        return await self.begin(user)
 
     async def be_patient(self, what: str, key: str) -> None:
         """Count an attempt, before it is looked at. Raises SignInRefused."""
@@ -190,7 +190,7 @@ class Sessions:
     # -- sessions
 
     async def begin(self, user: User) -> str:
-        """Return the cookie of a new session of somebody whom single sign-on lets in. Raises StoreUnavailable."""
+        """Return the cookie of a new session of a named person. Raises StoreUnavailable."""
         return await self._begin(user.name, user.role, user.payloads, named=True)
 
     async def find(self, cookie: str) -> Actor | None:

@@ -139,8 +139,9 @@ def _list(found: Mapping[str, Any], *, as_json: bool) -> None:
         click.echo(json.dumps(found, indent=2))
         return
     for one in found["receipts"]:
-        counts = ", ".join(f"{one['counts'][kind]} {word}" for kind, word in forgetting.KINDS.items()
-                           if one["counts"].get(kind)) or "nothing"  # fmt: skip
+        erased = one["counts"]
+        told = [f"{erased[kind]} {word}" for kind, word in forgetting.KINDS.items() if erased.get(kind)]
+        counts = ", ".join(told) or "nothing"
         ends = ", ".join(f"{name}: {end}" for name, end in one["elsewhere"].items())
         click.echo(f"{one['at'][:19]}Z  {one['id']}  {one['by'] or '?'}: {counts}{ends and f'; at {ends}'}")
     if not found["receipts"]:

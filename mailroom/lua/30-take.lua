@@ -273,6 +273,17 @@ local function lease(P, room, box, drain, token, per_box, out, again)
   end
 end
 
+-- The answer that told of a lease was lost: the box is handed out again under the same token, as far as that still stands.
+function ones.lease_again(P, room, box, drain, request, out)
+  local b = box_key(P, room, box)
+  local s, attempt, doubt, deaths, token, handed, class = parse(redis.call('LINDEX', b, 0) or 'n 0 0 0')
+  if s ~= 'l' or token ~= request or handed == 0 then return end
+  redis.call('LSET', b, 0, state_of('r', attempt, doubt, deaths, class))
+  if lease(P, room, box, drain, request, handed, out, true) == 0 then
+    redis.call('HDEL', P .. 'leased:' .. room, box)
+  end
+end
+
 -- Lease ready boxes, asking once for all their records; where one has tombstones, `lease` clears them away. Appends to
 -- `out` as that does, and to `taken` what was leased. What is no longer of the class in whose line it stood is passed over.
 -- Returns how many boxes and items were leased.
@@ -509,16 +520,7 @@ local function take(keys, args)
   if last and string.sub(last, 1, #request + 1) == request .. ' ' then
     -- The answer was lost: the same request gets the same lease again, as far as it still stands.
     for room, box in string.gmatch(string.sub(last, #request + 1), ' (%S+) (%S+)') do
-      local head = redis.call('LINDEX', box_key(P, room, box), 0)
-      if head then
-        local s, attempt, doubt, deaths, token, handed, class = parse(head)
-        if s == 'l' and token == request and handed > 0 then
-          redis.call('LSET', box_key(P, room, box), 0, state_of('r', attempt, doubt, deaths, class))
-          if lease(P, room, box, drain, request, handed, out, true) == 0 then
-            redis.call('HDEL', P .. 'leased:' .. room, box)
-          end
-        end
-      end
+      ones.lease_again(P, room, box, drain, request, out)
     end
     announce(P, out.fresh, 'default')
     return out

@@ -220,22 +220,28 @@ local function bury_delivery(P, delivery, day, line, within)
   return dereference(P, event, -1, retain)
 end
 
--- Whether a box of the room may be leased in this step, and accounted for if so. Where only the number of leased boxes
--- counts, it is counted on from what the store said first.
-local function may_lease(P, c, room, class)
-  local free = c.free[room]
-  if not free then
+-- How many more boxes of a room may be leased in this call, and what limits them beside their number, which `spend` has to
+-- know. Where only their number counts, it is counted on from what the store said first.
+local function places_of(P, c, room)
+  if not c.free[room] then
     flush_leases(P, c, room)
     local n, _, limits = allowance(P, room, c.now, 1e9)
-    if limits then
-      local may = n > 0 and (class == URGENT or limits.usual ~= 0)
-      if may then spend(P, room, c.now, limits, 1) end
-      return may
-    end
-    free = n
+    if limits then return n, limits end
+    c.free[room] = n
   end
-  c.free[room] = math.max(0, free - 1)
-  return free > 0
+  return c.free[room], nil
+end
+
+-- Whether a box of the room may be leased in this step, and accounted for if so.
+local function may_lease(P, c, room, class)
+  local n, limits = places_of(P, c, room)
+  if limits then
+    local may = n > 0 and (class == URGENT or limits.usual ~= 0)
+    if may then spend(P, room, c.now, limits, 1) end
+    return may
+  end
+  c.free[room] = math.max(0, n - 1)
+  return n > 0
 end
 
 local NONE = {}
@@ -626,13 +632,8 @@ end
 
 -- Whether one more box of a room may be leased, where only their number limits it.
 local function has_place(P, c, room)
-  if not c.free[room] then
-    flush_leases(P, c, room)
-    local n, _, limits = allowance(P, room, c.now, 1e9)
-    if limits then return false end
-    c.free[room] = n
-  end
-  return c.free[room] > 0
+  local n, limits = places_of(P, c, room)
+  return n > 0 and not limits
 end
 
 -- `item`, which is next in a box, is leased to the drain that had the one before, in its place and without a turn in the
@@ -669,19 +670,16 @@ function ones.go_on(P, c, room, box, item, class, attempt, doubt, deaths)
   return true
 end
 
--- The call was made before and its answer was lost: what it handed out is handed out again.
-function ones.go_on_again(P, c, room, box, handed)
-  local b = box_key(P, room, box)
-  local head, first = unpack(redis.call('LRANGE', b, 0, 1))
+-- The call was made before and its answer was lost: what it handed out is handed out again. Not what this call leased.
+function ones.go_on_again(P, c, room, box, first)
+  local b = list_key(P, room, box)
   if c.went_on[b] then return end
   for _, delivery in ipairs(c.leased) do
     if delivery == first then return end
   end
   c.went_on[b] = true
-  local _, attempt, doubt, deaths, _, _, class = parse(head)
   flush(P, c)
-  redis.call('LSET', b, 0, state_of('r', attempt, doubt, deaths, class))
-  if lease(P, room, box, c.drain, c.token, handed, c.next, true) == 0 then lease_later(c, room, box, false) end
+  ones.lease_again(P, room, box, c.drain, c.token, c.next)
 end
 
 -- The items of a call of `settle`, one after the other.
@@ -721,7 +719,7 @@ local function settle_items(P, c, args)
     end
     if not ours then
       statuses[#statuses + 1] = 0
-      if s == 'l' and old_token == c.token then ones.go_on_again(P, c, room, box, handed) end
+      if s == 'l' and old_token == c.token then ones.go_on_again(P, c, room, box, first) end
     elseif says ~= '' and (c.failing or says ~= 'there') and heard(P, c, room, box, says) then
       statuses[#statuses + 1] = 3
       note_later(c, day, event, (string.gsub(line, '"then":"%a+"', '"then":"wait"', 1)))

@@ -233,7 +233,7 @@ STALE_MUTANTS = {
 #: The same of what is leased as the one before it is settled.
 GO_ON_MUTANTS = {
     "who goes on passes the line": ("if deaths > 0 or anybody_waits(P, c, room, '') then", "if deaths > 0 then"),
-    "who goes on heeds no limits": ("    if limits then return false end\n", ""),
+    "who goes on heeds no limits": ("  return n > 0 and not limits\n", "  return n > 0\n"),
     "who goes on is first under one name only": (
         "if marked(item) or (its_named and not is_first(P, room, item, box)) then",
         "if marked(item) then",
@@ -242,7 +242,7 @@ GO_ON_MUTANTS = {
 #: Of rooms that have one key, with a rate and a quota.
 KEY_MUTANTS = {
     "a lease spends nothing": ("  if its then quotas.count(its, now, used) end\n", ""),
-    "a lease at once spends nothing": ("      if may then spend(P, room, c.now, limits, 1) end\n", ""),
+    "a lease at once spends nothing": ("    if may then spend(P, room, c.now, limits, 1) end\n", ""),
     "each room has a rate of its own": ("its and its.key or key, 'tat'", "key, 'tat'"),
     "a further request spends nothing": ("    quotas.count(its, now, n)\n", ""),
     "the reserve is for all": (
