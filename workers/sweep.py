@@ -20,7 +20,8 @@ from workers.settings import WorkSettings
 
 log = logging.getLogger("relais.sweep")
 
-#: Seconds after which the lock of a killed parent expires, so that another one sweeps.
+#: Seconds after which the lock of a killed parent of another host expires, so that another one sweeps. Where it is
+#: known to be gone, nobody waits.
 LOCK = 4
 #: Seconds after which a process whose counter stands still is forgotten: the workers of a `relais work` are not counted
 #: any more, and a receiver holds no migration up.
@@ -92,6 +93,9 @@ class Sweep:
         mine = [drain for drain in beats if drain.partition(".")[0] in gone or migration.is_gone(said.get(drain, ""))]
         if mine:
             await self._bury(mine, "its worker ended")
+        for name, where in said.items():
+            if name not in beats and migration.is_gone(where):
+                await self.mailroom.release_sweep(self.settings.pool, name)
         if not await self.mailroom.hold_sweep(self.settings.pool, self.name, LOCK):
             return
         await self._failed_over()

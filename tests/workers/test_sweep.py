@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from mailroom import INBOX, RoomRequest, StoreUnavailable, liveness, migration
-from mailroom.keys import NO_POOL
+from mailroom.keys import NO_POOL, SCHEMA
 from tests.clock import ManualClock
 from tests.conftest import PrivateValkey
 from tests.workers.worker_fixture import NOTE, WorkerFixture, event
@@ -99,6 +99,19 @@ async def test_killed_sweeper(site: WorkerFixture, make: Any) -> None:
     await make("one").sweep(1, ())
     left = await site.mailroom.store.pttl(site.mailroom.key("sweeper:default"))
     assert 0 < left <= 5000
+
+
+@pytest.mark.parametrize("where", ["gone", "alive", "elsewhere"])
+async def test_killed_sweeper_of_this_host(site: WorkerFixture, make: Any, where: str) -> None:
+    """Who sweeps is replaced at once where it certainly is no more; one that lives or is elsewhere is not."""
+    one = make("one")
+    await one.sweep(1, ())
+    place = liveness.place()
+    places = {"gone": place.rpartition(" ")[0] + " 1", "alive": place, "elsewhere": "another boot pid:[1] 17 1"}
+    await site.mailroom.say_process("one", "default", 1, 2, said=f"{SCHEMA} {places[where]}")
+    await make("two").sweep(1, ())
+    holder = await site.mailroom.store.get(site.mailroom.key("sweeper:default"))
+    assert holder == (b"two" if where == "gone" else b"one")
 
 
 async def test_a_parent_that_vanished(make: Any, connection: redis.Redis, clock: ManualClock) -> None:
