@@ -99,8 +99,12 @@ class BodyRecord(NamedTuple):
     unread: tuple[str, ...] = ()
 
 
-def _refuse_constant(_: str) -> NoReturn:
-    raise ValueError("no JSON")
+class _NoValue(ValueError):
+    """A word that Python takes for a number: NaN, Infinity."""
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise _NoValue(word)
 
 
 #: NaN and Infinity are no JSON, though Python parses them.
@@ -111,9 +115,16 @@ _lenient_decoder = json.JSONDecoder(parse_constant=_refuse_constant, strict=Fals
 
 def bad_json(why: Exception | None = None) -> errors.NotParseable:
     """Return the refusal of a body that is no JSON; `why`: what the parser said."""
-    at = f": {why.msg} at character {why.pos + 1}" if isinstance(why, json.JSONDecodeError) else ""
-    deep = " (it is nested more than 200 deep)" if isinstance(why, RecursionError) else ""
-    return errors.NotParseable("bad_json", f"the body is not valid JSON{at}{deep}")
+    said = ""
+    if isinstance(why, json.JSONDecodeError):
+        said = f": {why.msg} at character {why.pos + 1}"
+    elif isinstance(why, _NoValue):
+        said = f": {why} is no value of JSON (null is)"
+    elif isinstance(why, RecursionError):
+        said = " (it is nested more than 200 deep)"
+    elif why is not None:  # of Python's errors this one is left
+        said = ": it holds a number of thousands of digits"
+    return errors.NotParseable("bad_json", f"the body is not valid JSON{said}")
 
 
 # -- packed bodies
@@ -440,8 +451,12 @@ def _sign(text: str, at: int) -> tuple[str, int]:
 
 
 def _nothing_after(text: str, at: int) -> None:
-    if _blank(text, at) != len(text):
-        raise bad_json()
+    at = _blank(text, at)
+    if at != len(text):
+        words = (
+            "more begins behind its end; send one object, or an array of them," if text[at] in "{[" else "Extra data"
+        )
+        raise bad_json(json.JSONDecodeError(words, text, at))
 
 
 # -- records
@@ -564,6 +579,8 @@ def _read_multipart(request: VerifiedRequest, body: bytes, charset: str) -> tupl
             found.append((_plain(parameters[b"name"]), value, label[1] if label else b""))
         if len(found) > MOST_PARAMETERS:
             raise errors.NotParseable("too_many_fields", f"the form has more than {MOST_PARAMETERS} fields")
+    if unread and not found:
+        raise errors.NotParseable("empty_body", "the form holds files only; send the body as a field, or by itself")
     return _decode_pairs(found, charset), unread
 
 

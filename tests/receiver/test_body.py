@@ -406,6 +406,31 @@ def test_bad_json_says_where() -> None:
 
 
 @pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b'{"a": NaN}', "NaN is no value of JSON (null is)"),
+        (b'{"a": -Infinity}', "-Infinity is no value of JSON (null is)"),
+        (b'{"a": 1}\n{"a": 2}', "send one object, or an array of them, at character 10"),
+        (b'{"a": 1} x', "Extra data at character 10"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "a number of thousands of digits"),
+    ],
+)
+def test_bad_json_says_why(raw: bytes, said: str) -> None:
+    """What Python's parser would take, or says in no words, has words of its own: nobody guesses what to mend."""
+    with pytest.raises(errors.NotParseable) as caught:
+        records(raw)
+    assert caught.value.hint.endswith(said)
+
+
+def test_files_only() -> None:
+    """A form of files alone is refused as what it is: its sender put the body into a file."""
+    raw = b'--x\r\nContent-Disposition: form-data; name="p"; filename="p.json"\r\n\r\n{"a": 1}\r\n--x--\r\n'
+    with pytest.raises(errors.NotParseable, match="empty_body") as caught:
+        records(raw, b"multipart/form-data; boundary=x")
+    assert "files only" in caught.value.hint
+
+
+@pytest.mark.parametrize(
     ("text", "steps", "found"),
     [
         ('{"a": {"b" : 1.50 }, "c": 2}', ("a",), '{"b" : 1.50 }'),
