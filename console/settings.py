@@ -20,6 +20,7 @@ from console import log
 from console.errors import UserError
 from mailroom import address, tracing
 from mailroom.tracing import TraceSettings
+from rules.source.node import words_of
 from rules.source.problem import find_nearest
 
 PREFIX = "RELAIS_"
@@ -75,9 +76,10 @@ def load(model: type[S], **overrides: Any) -> S:
         name = str(first["loc"][0]) if first["loc"] else ""
         field = model.model_fields.get(name)
         where = variable(name, field) if field else name
+        words = words_of(dict(first))
         more = f" (and {exc.error_count() - 1} more)" if exc.error_count() > 1 else ""
         raise UserError(
-            f"the setting {where} cannot be: {first['msg']}{more}",
+            f"the setting {where} {words if words.startswith('must ') else f'cannot be: {words}'}{more}",
             mend=f"{field.description}" if field and field.description else "",
         ) from exc
 

@@ -22,6 +22,7 @@ from rules.matching import truth
 from rules.matching.path import ABSENT
 from rules.matching.pattern import Pattern
 from rules.matching.truth import NO_REASON, Why
+from rules.source.node import words_of
 from rules.values import limits
 from rules.values.arguments import CompiledArguments, Value
 
@@ -136,9 +137,9 @@ def validate_arguments(model: type[BaseModel], rendered: Mapping[str, Any]) -> B
         found: BaseModel = model.__pydantic_validator__.validate_python(dict(rendered))
         return found
     except ValidationError as exc:
-        first = exc.errors(include_input=False, include_url=False, include_context=False)[0]
+        first = exc.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(step) for step in first["loc"])
-        raise ValueFailed(where, first["msg"].removeprefix("Value error, ")) from exc
+        raise ValueFailed(where, words_of(dict(first))) from exc
 
 
 def find_names(kind: ActionKind, arguments: BaseModel) -> tuple[Name, ...]:

@@ -24,6 +24,7 @@ from mailroom.ledger import Decision
 from mailroom.operator import Operator, Selection
 from rules.compiler import loader
 from rules.rulebook import Rulebook
+from rules.source.node import words_of
 
 #: Bytes of a request body, where a route says nothing else.
 LARGEST_BODY = 262_144
@@ -174,9 +175,9 @@ def takes(
             try:
                 decision = model.model_validate_json(body)
             except ValidationError as exc:
-                first = exc.errors(include_url=False, include_input=False, include_context=False)[0]
+                first = exc.errors(include_url=False, include_input=False)[0]
                 where = ".".join(str(part) for part in first["loc"]) or "the body"
-                return refuse("bad_request", f"{where}: {first['msg']}")
+                return refuse("bad_request", f"{where}: {words_of(dict(first))}")
             return await handle(request, decision)
 
         return endpoint

@@ -28,6 +28,7 @@ from rules.catalogue import SourceKind
 from rules.event_types.base import EventData, MayHaveEmail
 from rules.quota import Quota
 from rules.secret import Secret
+from rules.source.node import words_of
 from rules.source.units import DAY, MINUTE, Duration
 
 #: Values looked at when addresses are searched in data of unknown shape; a stranger may send any number of them.
@@ -324,14 +325,14 @@ def accept(ids: Sequence[str | None]) -> tuple[int, bytes]:
 
 def describe_unfit(error: ValidationError) -> Unfit:
     """Return the first thing that is wrong, in our names of fields."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    first = error.errors(include_url=False, include_input=False)[0]
     path = ""
     for part in first["loc"]:
         if isinstance(part, int):
             path += f"[{part}]"
         elif not TYPE_NAME.match(part):
             path += f".{part}" if path else part
-    return Unfit(path[:200], str(first["msg"]).removeprefix("Value error, ")[:200])
+    return Unfit(path[:200], words_of(dict(first))[:200])
 
 
 def make_item(record: BodyRecord, position: int, type: str) -> SourceItem:

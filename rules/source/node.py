@@ -83,12 +83,21 @@ class Node:
                 severity=finding.severity,
             )
 
-    def mapping(self, known: Collection[str] | None = None, what: str = "") -> "dict[str, Node]":
-        """Return the nodes of a mapping by key; keys not in `known` are reported. Empty for what is no mapping."""
+    def mapping(
+        self, known: Collection[str] | None = None, what: str = "", example: str = "key: value"
+    ) -> "dict[str, Node]":
+        """Return the nodes of a mapping by key; keys not in `known` are reported. Empty for what is no mapping.
+
+        `example`: what could stand there, for the mend.
+        """
         if not isinstance(self.value, dict):
-            what = what or self.name
-            mend = "" if self.value is not None else "write something below it, or take it out"
-            self.wrong(f"{what} must be a mapping, not {shape_of(self.value)}", mend, "wrong_shape")
+            told = f"{what or self.name} must be a mapping, not {shape_of(self.value)}"
+            if self.value is None:
+                self.wrong(told, "write something below it, or take it out", "wrong_shape")
+            elif isinstance(self.value, list):
+                self.wrong(told, "take the dashes before its keys away", "wrong_shape")
+            else:
+                self.wrong(told, f"write {example}", "wrong_shape")
             return {}
         for key in self.value:
             if known is not None and key not in known and not is_full(self.problems):
@@ -225,7 +234,7 @@ _MUST_BE = {
     "bool": "true or false",
     "int": "a whole number",
     "float": "a number",
-    "decimal": "a number",
+    "decimal": "a number such as 19.99",
     "string": "text",
     "list": "a list",
     "tuple": "a list",
@@ -235,34 +244,55 @@ _MUST_BE = {
     "date": "a date such as 2026-01-31",
     "datetime": "an instant such as 2026-01-31T12:00:00Z",
 }
-
-
-def describe_error(error: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Translate an error of pydantic to text, mend and code, without the value."""
-    kind, loc, context = error["type"], error["loc"], error.get("ctx", {})
-    name = next((str(step) for step in reversed(loc) if isinstance(step, str)), "it")
-    if kind == "missing":
-        return f"{name} is missing", f"write {name}: here", "missing_key"
-    if kind == "extra_forbidden":
-        return f'"{name}" is unknown here', "take it out", "unknown_key"
-    if kind in ("literal_error", "enum"):
-        return f"{name} must be {str(context.get('expected', 'another word')).replace(chr(39), '')}", "", "wrong_type"
-    if kind == "string_too_short":
-        return f"{name} must have at least {context.get('min_length', 1)} characters", "", "wrong_type"
-    if kind == "too_short":
-        return f"{name} is empty", "write at least one", "wrong_type"
-    head, _, tail = kind.partition("_")
-    if head in _MUST_BE and tail in (
+#: How pydantic's names of errors end where a value is of another type.
+_OF_ANOTHER_TYPE = frozenset(
+    {
         "type",
         "parsing",
         "attributes_type",
         "from_float",
         "sub_type",
         "from_date_parsing",
-    ):
-        return f"{name} must be {_MUST_BE[head]}", "put it in quotes" if head == "string" else "", "wrong_type"
-    words = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    words = words.replace("Input should ", "must ").replace("a valid ", "a ")
+        "from_datetime_parsing",
+        "from_datetime_inexact",
+    }
+)
+
+
+def describe_error(error: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Translate an error of pydantic to text, mend and code, without the value."""
+    loc = error["loc"]
+    name = next((str(step) for step in reversed(loc) if isinstance(step, str)), "it")
+    words = words_of(error)
+    if error["type"] == "missing":
+        return f"{name} {words}", f"write {name}: here", "missing_key"
+    if error["type"] == "extra_forbidden":
+        return f'"{name}" {words}', "take it out", "unknown_key"
+    mend = {"string_type": "put it in quotes", "too_short": "write at least one"}.get(error["type"], "")
     if words.startswith(("must ", "is ", "says ", "needs ", "has ", "takes ", "may ")):
-        return f"{name} {words}", "", "wrong_type"
-    return (f"{name}: {words}" if loc else words), "", "wrong_type"
+        return f"{name} {words}", mend, "wrong_type"
+    return (f"{name}: {words}" if loc else words), mend, "wrong_type"
+
+
+def words_of(error: Mapping[str, Any]) -> str:
+    """Return what an error of pydantic says of the place where it is, in plain words: `must be a number`."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "missing":
+        return "is missing"
+    if kind == "extra_forbidden":
+        return "is unknown here"
+    if kind in ("literal_error", "enum"):
+        return (
+            f"must be {str(context.get('expected', 'another word')).replace(chr(39) * 2, 'empty').replace(chr(39), '')}"
+        )
+    if kind == "string_too_short":
+        return f"must have at least {context.get('min_length', 1)} characters"
+    if kind == "too_short":
+        return "is empty"
+    if kind == "sequence_str" or (kind == "is_instance_of" and context.get("class") == "Sequence"):
+        return "must be a list"
+    head, _, tail = kind.partition("_")
+    if head in _MUST_BE and tail in _OF_ANOTHER_TYPE:
+        return f"must be {_MUST_BE[head]}"
+    words = str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    return words.replace("Input should ", "must ").replace("String should ", "must ").replace("a valid ", "a ")

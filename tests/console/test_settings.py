@@ -41,7 +41,7 @@ def test_secrets_are_covered(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     """A setting that cannot be is refused by the name of its variable, without its value."""
     monkeypatch.setenv("RELAIS_PORT", "swordfish")
-    with pytest.raises(UserError, match="the setting RELAIS_PORT cannot be") as refused:
+    with pytest.raises(UserError, match="the setting RELAIS_PORT must be a whole number") as refused:
         settings.load(Example)
     assert "swordfish" not in refused.value.message + refused.value.mend
     assert refused.value.mend == "Port to listen on."
@@ -68,7 +68,7 @@ def test_several_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where several settings cannot be, the first is named and the others are counted."""
     monkeypatch.setenv("RELAIS_CONSOLE_PORT", "many")
     monkeypatch.setenv("RELAIS_STRICT", "very")
-    with pytest.raises(UserError, match=r"the setting RELAIS_CONSOLE_PORT cannot be: .* \(and 1 more\)$"):
+    with pytest.raises(UserError, match=r"the setting RELAIS_CONSOLE_PORT must be .* \(and 1 more\)$"):
         settings.load(ConsoleSettings)
 
 

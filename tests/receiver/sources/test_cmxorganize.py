@@ -58,7 +58,7 @@ def test_order_key() -> None:
 def test_invalid() -> None:
     """Nobody is signed up by guessing: a sign-up without an e-mail does not fit."""
     [item] = fixtures.unpacked("cmxorganize/signup.invalid_no_email.json").items
-    assert str(item.invalid) == "email: Field required"
+    assert str(item.invalid) == "email: is missing"
 
 
 def test_unreadable_consent() -> None:

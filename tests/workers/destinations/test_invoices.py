@@ -4,7 +4,9 @@ import pytest
 from pydantic import ValidationError
 
 from rules.catalogue import Name
+from rules.errors import ValueFailed
 from rules.event_types.booking import Booking
+from rules.rule import validate_arguments
 from workers.destinations.invoices import CANCEL_INVOICE, CREATE_INVOICE, CancelInvoice, CreateInvoice
 
 INVOICE: dict[str, Any] = {
@@ -67,3 +69,25 @@ def test_refused(wrong: dict[str, Any]) -> None:
     """An invoice that cannot be one is refused before anything is sent."""
     with pytest.raises(ValidationError):
         CreateInvoice.model_validate(INVOICE | wrong)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"lines": [{"text": "Seminar", "unit_price": "39,90"}]}, "lines.0.unit_price: must be a number such as 19.99"),
+        ({"lines": [{"text": "Seminar", "unit_price": None}]}, "lines.0.unit_price: must be a number such as 19.99"),
+        ({"lines": [{"text": "Seminar", "unit_price": 1, "tax_rate": 19}]}, "lines.0.tax_rate: must be less than 1"),
+        ({"lines": [{"text": "Seminar", "unit_price": 1, "tax": 1}]}, "lines.0.tax: is unknown here"),
+        ({"lines": [{"unit_price": 1}]}, "lines.0.text: is missing"),
+        ({"lines": []}, "lines: is empty"),
+        ({"lines": "two"}, "lines: must be a list"),
+        ({"lines": {"0": {}}}, "lines: must be a list"),
+        ({"due": "31.12.2026"}, "due: must be a date such as 2026-01-31"),
+        ({"currency": "Euro"}, "currency: must match pattern '^[A-Z]{3}$'"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_plain_words(given: dict[str, Any], said: str) -> None:
+    """A dead letter tells operators what is wrong, not in the words of the library that found it."""
+    with pytest.raises(ValueFailed) as caught:
+        validate_arguments(CreateInvoice, INVOICE | given)
+    assert f"{caught.value}" == said
