@@ -19,6 +19,9 @@ from rules.errors import SecretMissing
 #: A reference stands alone or inside other text (`https://${HOST}/api`); a name is an environment variable's.
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
+#: What other programs write for it: `$NAME`, `{{ NAME }}`, `%NAME%`, `!secret name`, and a name that can be none.
+_MISSPELT = re.compile(r"\$\{|\{\{|\A(?:\$[A-Z_][A-Z0-9_]*|%[A-Z_][A-Z0-9_]*%|!secret .*|\$\(.*\)|env:.*)\Z")
+
 #: A secret is a line of text; what is longer is no secret.
 LONGEST = 65_536  # bytes
 
@@ -127,6 +130,11 @@ class Secret:
     def literal(self) -> bool:
         """True where the secret itself stands in the book."""
         return not REFERENCE.search(self._text)
+
+    @property
+    def misspelt(self) -> bool:
+        """True where something in it was meant as a reference and is none: `$NAME`, `${A-NAME}`."""
+        return bool(_MISSPELT.search(REFERENCE.sub("", self._text)))
 
     def resolve(self, environ: Mapping[str, str], read_file: ReadFile = no_file) -> str:
         """Return the secret itself. Raises SecretMissing; an empty one counts as missing, since it matches anybody."""

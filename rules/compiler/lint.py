@@ -63,15 +63,22 @@ def check_shared_key(node: Node, destination: Destination, others: Iterable[Dest
 
 
 def check_secrets(node: Node, record: BaseModel) -> None:
-    """Warn of every secret that is written into the book itself instead of being referred to as `${NAME}`."""
+    """Warn of every secret that stands in the book itself, not as `${NAME}`; what only looks like that is an error."""
     for loc, secret in find_secrets(record):
-        if secret.literal:
-            where = node.walk(loc)
+        name = ".".join(str(step) for step in loc if isinstance(step, str))
+        if secret.misspelt:
             node.wrong(
-                f"the secret {'.'.join(str(step) for step in loc if isinstance(step, str))} stands here in clear",
+                f"the secret {name} looks like a reference, and is none: it is used as it stands",
+                "write ${A_NAME}, of letters, digits and _, and set that environment variable",
+                "bad_reference",
+                inner=node.walk(loc),
+            )
+        elif secret.literal:
+            node.wrong(
+                f"the secret {name} stands here in clear",
                 "write ${A_NAME} and set that environment variable",
                 "secret_in_clear",
-                inner=where,
+                inner=node.walk(loc),
                 severity="warning",
             )
 

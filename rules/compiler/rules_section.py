@@ -42,6 +42,8 @@ LOOK_UP_AT = ("event", "delivery")
 UNTIL_BUSINESS_HOURS = "until business hours"
 #: What stands under `then:` of a rule that asks for nothing.
 NOTHING = "nothing"
+#: What others write for it.
+NOTHING_MEANT = frozenset({"nothing", "none", "null", "no", "ignore", "drop", "discard", "skip", "noop"})
 STEP_KEYS = ("next", "only_if")
 #: `next:` may nest this deep. Deeper ones would be hard to follow in the ledger and in explanations.
 DEEPEST_NEXT = 3
@@ -150,7 +152,7 @@ class _RuleReader:
                 "this rule has no when", "write when: with at least a source or a type", "missing_key", key=True
             )
         elif not isinstance(when.value, dict) or not when.value:
-            when.mapping(None, "when")
+            when.mapping(None, "when", "source: and type: below it")
             if when.value == {}:
                 when.wrong("when is empty", "name at least a source or a type", "wrong_shape")
             when = None
@@ -333,6 +335,9 @@ class _RuleReader:
             return ()
         if section.value == NOTHING:
             return ()
+        if isinstance(section.value, str) and section.value.lower() in NOTHING_MEANT:
+            section.wrong(f'"{section.value}" is no action', "write then: nothing", "wrong_shape")
+            return ()
         steps = self.steps(section, scope, (), 0)
         if isinstance(section.value, list) and not section.value:
             section.wrong("then is empty", "write at least one action, or then: nothing", "wrong_shape")
@@ -346,7 +351,7 @@ class _RuleReader:
         return tuple(step for step in found if step is not None)
 
     def step(self, node: Node, scope: FieldScope, path: tuple[int, ...], depth: int) -> ActionStep | None:
-        entry = node.mapping(None, "an action")
+        entry = node.mapping(None, "an action", "destination.action: and its arguments below")
         named = [key for key in entry if key not in STEP_KEYS]
         actions = [key for key in named if "." in key]
         for key in named:
@@ -498,7 +503,7 @@ class _RuleReader:
         """Return the arguments of an action or look-up, compiled."""
         value = {} if node.value is None else node.value
         if not isinstance(value, dict):
-            node.mapping(None, f"the arguments of {node.name}")
+            node.mapping(None, f"the arguments of {node.name}", "them below it, one a line: email: …")
             return None
         before = len(self.draft.problems)
         if kind is not None:

@@ -202,7 +202,7 @@ def _source(draft: Draft, name: str, node: Node) -> Source | None:
         )
     else:
         part = node.at("verify")
-        ways = part.mapping(None, "verify")
+        ways = part.mapping(None, "verify", "header:, hmac: or another way below it, or none: and the reason in words")
         if ways or part.value == {}:  # else it is no mapping, which is noted
             verify = part.model(Verify, {way: inner.value for way, inner in ways.items()})
     keys = node.model(SourceKeys, {"verify": None} | {k: v for k, v in node.value.items() if k in common})

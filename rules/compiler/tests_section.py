@@ -162,7 +162,7 @@ def _actions(draft: Draft, section: Node) -> tuple[Expected, ...]:
 
 
 def _action(draft: Draft, node: Node) -> Expected | None:
-    parts = node.mapping(None, "an expected action")
+    parts = node.mapping(None, "an expected action", "destination.action: and its arguments below")
     written = [name for name in parts if name not in EXPECT_KEYS]
     if len(written) != 1 or "." not in written[0]:
         if parts:

@@ -200,15 +200,21 @@ class FieldScope:
         if path.root == "null":
             return "write none"
         inside = Path("data", (path.root, *path.steps))
-        if self.data_models and self.check(inside) is None:
+        if path.root.lower() in _NAMED_ELSEWHERE and path.steps:
+            first, *steps = path.steps
+            inside = Path(first, tuple(steps)) if first in self.names else Path("data", path.steps)
+        if (self.data_models or inside.root != "data") and self.check(inside) is None:
             return f'did you mean "{inside}"?'
         for name in self.look_ups:
             inside = Path(name, (path.root, *path.steps))
             if self.look_ups[name] is not None and self.check(inside) is None:
                 return f'did you mean "{inside}"?'
-        return did_you_mean(path.root, self.roots)
+        open_data = "" if self.data_models else f'what a source sends stands under data: did you mean "{inside}"?'
+        return did_you_mean(path.root, self.roots, otherwise=open_data)
 
 
+#: What others call the thing that a webhook tells.
+_NAMED_ELSEWHERE: Final = frozenset({"event", "body", "payload", "json", "item", "message", "trigger", "request"})
 #: Under them stand names that people gave; all other names of `data` are in snake_case, whoever sends them.
 _NAMED_BY_PEOPLE: Final = "additional_fields"
 _IDENTIFIER: Final = re.compile(r"[A-Za-z]\w{0,63}\Z", re.ASCII)

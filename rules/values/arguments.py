@@ -39,6 +39,9 @@ COMPUTED: Final = Computed()
 #: Template syntax of other languages, for a warning: `${…}`, and `{data.email}`.
 _OTHER_BRACES: Final = re.compile(r"(\$\{|(?<!\{)\{(?=\s*data\.))\s*(data\.[\w.]+)?")
 
+#: A path without its braces. Beside values, a book writes paths so.
+_BARE_PATH: Final = re.compile(r"(data(?:\.[A-Za-z_]\w*(?:\[\d+\])?)+)(?:\s*\|.*)?\Z")
+
 #: The filter, without the country that it may be given.
 _PHONE: Final = re.compile(r"\|\s*phone\b(?!\s*\(\s*\S*[^\s)])")
 
@@ -152,6 +155,9 @@ class _ArgumentCompiler:
             meant = look_alikes.typed_mend(text)
             if meant in ("true", "false", "null"):
                 self.problems.append(looks_typed(at, text, meant, "sent as it stands"))
+            if (bare := _BARE_PATH.match(text.strip())) and self.scope.check(bare[1]) is None:
+                mend = f'write "{{{{ {bare[0]} }}}}"'
+                self.problems.append(Finding(at, f"{bare[1]} is sent as it stands", mend, "no_braces", "warning"))
             return _literal(text)
         try:
             made = templates.compile_template(text, self.scope)

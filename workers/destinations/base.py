@@ -232,6 +232,8 @@ class ActionResult(BaseModel):
 
 def _read_address(text: str) -> str:
     if "${" in text:
+        if Secret(text).misspelt:
+            raise ValueError("must have its references as ${A_NAME}: letters, digits and _")
         return text  # Judged when the reference is resolved.
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -242,7 +244,7 @@ def _read_address(text: str) -> str:
 
 
 def _read_base(text: str) -> str:
-    if "${" not in text and urlsplit(_read_address(text)).query:
+    if "${" not in _read_address(text) and urlsplit(text).query:
         raise ValueError("must be an address without query")
     return text.rstrip("/")
 
