@@ -1,7 +1,7 @@
 """Relais as it is shipped: one receiver, two workers, a Valkey that syncs every write, the book of the bench.
 
-A killed machine that is back finds leases of drains that nobody saw end; they are given to others after
-`RELAIS_DEAD_AFTER`, 45 s, and by then what they held has waited so long.
+On a killed machine that is back, drains whose process is no more are buried at once; what they held is doubtful, and
+goes to others.
 """
 
 from bench.peers.peer import Peer
@@ -11,7 +11,6 @@ from bench.stage import BenchStage
 class RelaisPeer(Peer):
     name = "Relais"
     durability = "appendfsync always"
-    patience = 75.0
 
     def install(self) -> None:
         """It is this repository."""
