@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rules.matching.operators import fold
-from rules.matching.path import ABSENT, Path, reader_of
+from rules.matching.path import ABSENT, Path, Reader, parse, reader_of
 from rules.rule import FIRES, Facts, Miss, Rule, RuleVerdict
 from rules.source.look_alikes import nfc
 
@@ -36,7 +36,7 @@ class Candidates:
 
 
 #: A field of which certain texts are needed, and whether their case is ignored.
-_Needed = tuple[tuple[str, ...], bool]
+_Needed = tuple[str, bool]
 
 
 class Index:
@@ -75,13 +75,14 @@ class _Bucket:
         #: Rules without an indexable condition: candidates for every event of this bucket.
         self.always: list[Candidate] = []
         self.table: _Table | None = None
-        #: Field, and whether its case is ignored -> value -> rules that need this value there.
-        self.fields: dict[_Needed, dict[str, list[Candidate]]] = {}
+        #: How a field is read, whether its case is ignored, and value -> rules that need this value there.
+        self.fields: list[tuple[Reader, bool, dict[str, list[Candidate]]]] = []
         if len(rules) <= WORTH_IT:
             self.table = _Table(rules)
             return
         needs = {id(rule): _needs(rule) for rule in rules}
         values: Counter[_Needed] = Counter()
+        fields: dict[_Needed, dict[str, list[Candidate]]] = {}
         for path, _text in {(path, text) for need in needs.values() for path, texts in need.items() for text in texts}:
             values[path] += 1
         for rule in rules:
@@ -91,9 +92,10 @@ class _Bucket:
             if best is None:
                 self.always.append((rule, None))
                 continue
-            by_value = self.fields.setdefault(best, {})
+            by_value = fields.setdefault(best, {})
             for text in need[best]:
                 by_value.setdefault(text, []).append((rule, None))
+        self.fields = [(reader_of(parse(path)), folded, by_value) for (path, folded), by_value in fields.items()]
 
     def add(self, facts: Facts, found: "list[Candidate]") -> None:
         """Add the rules that may fire to `found`."""
@@ -101,10 +103,8 @@ class _Bucket:
             found += self.table.candidates(facts).rules
             return
         found += self.always
-        for (path, folded), by_value in self.fields.items():
-            value: Any = facts
-            for step in path:
-                value = value.get(step, ABSENT) if isinstance(value, Mapping) else ABSENT
+        for read, folded, by_value in self.fields:
+            value = read(facts)
             if isinstance(value, str):
                 found += by_value.get(fold(value) if folded else nfc(value), ())
 
@@ -167,7 +167,7 @@ def _decide(
 def _needs(rule: "Rule") -> dict[_Needed, frozenset[str]]:
     """Return the fields whose value must be one of certain texts for the rule to fire, with these texts."""
     return {
-        (tuple(path.split(".")), folded): texts
-        for (path, folded), texts in rule.when.equalities().items()
-        if texts and path not in ("source", "type") and "[" not in path
+        field: texts
+        for field, texts in rule.when.equalities().items()
+        if texts and field[0] not in ("source", "type") and "[" not in field[0]
     }
