@@ -37,7 +37,7 @@ class RequestRefused(Exception):
     status = 400
 
     def __init__(self, code: str, hint: str) -> None:
-        super().__init__(code)
+        super().__init__(f"{code}: {hint}")
         self.code = code
         self.hint = hint
 

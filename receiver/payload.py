@@ -20,15 +20,24 @@ from rules.rulebook import Source
 def read_payload(source: Source, body: Any, name: str | None = None) -> Sequence[Event]:
     """Return the events of a body. Raises RequestRefused, also for what a webhook would have quarantined.
 
-    Bytes that begin like JSON are JSON, other bytes are a form. No test should pass with a payload that does not fit.
+    Bytes are JSON or a form, by how they begin. No test should pass with a payload that does not fit.
     """
     if isinstance(body, bytes):
-        kind = b"application/json" if body.lstrip()[:1] in (b"{", b"[") else b"application/x-www-form-urlencoded"
+        kind = _find_type(body)
     else:
         kind, body = b"application/json", json.dumps(body, ensure_ascii=False, default=str).encode()
     received_at = intake.format_now()
     items = _unpack(source, ((b"content-type", kind),), body, name)
     return [_build_event(item, source, received_at) for item in items]
+
+
+def _find_type(body: bytes) -> bytes:
+    """Return what the label of a body without one would be."""
+    if body.startswith(b"--"):
+        return b'multipart/form-data; boundary="%s"' % body.partition(b"\n")[0].strip()[2:]
+    if body.lstrip()[:1] in (b"{", b"[") or b"=" not in body:
+        return b"application/json"
+    return b"application/x-www-form-urlencoded"
 
 
 def read_kept(source: Source, id: str, head: Mapping[str, Any], body: bytes) -> tuple[Event, str]:

@@ -60,3 +60,20 @@ def test_kept_without_its_envelope(tmp_path: Path) -> None:
     again, comes_as = read_kept(source, event.id, head, event.body)
     assert again == event
     assert (again.data, again.order_key, comes_as) == ({"nr": 7, "total": 1.5}, "id:7", event.id)
+
+
+MULTIPART = b'--x\r\nContent-Disposition: form-data; name="event"\r\n\r\norder.paid\r\n--x--\r\n'
+
+
+@pytest.mark.parametrize("body", [b'\n {"event": "order.paid"}', b"event=order.paid&number=7", MULTIPART])
+def test_fixtures_without_a_label(body: bytes, tmp_path: Path) -> None:
+    """A fixture has no Content-Type: what it is, it is by how it begins."""
+    [event] = read_payload(book.holder(tmp_path).entry("shop").source, body)
+    assert event.type == "order.paid"
+
+
+@pytest.mark.parametrize("body", [b'// a comment\n{"event": "order.paid"}', b"event: order.paid\n"])
+def test_fixtures_of_another_kind(body: bytes, tmp_path: Path) -> None:
+    """A fixture that is neither JSON nor a form is told what is wrong with it as JSON, in full."""
+    with pytest.raises(errors.NotParseable, match="bad_json: the body is not valid JSON: Expecting value"):
+        read_payload(book.holder(tmp_path).entry("shop").source, body)

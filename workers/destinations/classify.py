@@ -36,6 +36,7 @@ BY_STATUS: Mapping[int, tuple[Failure, str]] = {
     412: ("permanent", "conflict"),
     413: ("permanent", "too_large"),
     415: ("permanent", "unsupported"),
+    421: ("transient", "unavailable"),  # a proxy led it to the wrong server, which did nothing
     422: ("permanent", "invalid"),
     423: ("transient", "locked"),
     425: ("transient", "too_early"),

@@ -1023,7 +1023,13 @@ class RestVisit(Visit):
         self.check(answer)
         found = dig(answer.json(), collection.list)
         if not isinstance(found, list):
-            raise Failed("transient", "bad_answer", status=answer.status, hint="a search did not answer with a list")
+            place = f"no list at {collection.list}" if collection.list else "no list"
+            raise Failed(
+                "transient",
+                "bad_answer",
+                status=answer.status,
+                hint=f"a search answered {place}; say under list: where it stands (empty: the answer is the list)",
+            )
         return [item for item in found if isinstance(item, Mapping) and _to_id(dig(item, collection.id)) is not None]
 
     async def read(self, collection: Collection, id: str) -> Mapping[str, Any] | None:

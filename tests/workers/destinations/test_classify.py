@@ -158,6 +158,7 @@ def test_answer_that_was_cut() -> None:
         (408, "transient", "request_timeout"),
         (409, "permanent", "conflict"),
         (418, "permanent", "refused"),
+        (421, "transient", "unavailable"),
         (422, "permanent", "invalid"),
         (423, "transient", "locked"),
         (425, "transient", "too_early"),

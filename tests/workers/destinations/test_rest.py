@@ -224,6 +224,14 @@ def test_search_without_list() -> None:
     assert [request.method for request in server.requests] == ["GET"]
 
 
+def test_search_with_the_list_elsewhere() -> None:
+    """A search whose list is not where the book says tells where it was looked for, and the key that names it."""
+    with RawServer(reply(200, "[]")) as server:
+        failed = Desk("rest", {"base": server.url}).fail("upsert_contact", EVA)
+    assert (failed.failure, failed.code) == ("transient", "bad_answer")
+    assert "no list at data; say under list:" in failed.hint
+
+
 def test_create_without_id() -> None:
     """A create that answers without an id is looked up, and ambiguous when it cannot be found."""
     with RawServer(NOTHING, reply(201), NOTHING) as server:
