@@ -164,12 +164,12 @@ def read_stored(events: Iterable[Event], book: Rulebook, source: str | None) -> 
     for event in events:
         if event.source not in book.sources or source not in (None, event.source):
             continue
-        name = _find_name(book, book.sources[event.source], event.type)
+        name = _find_name(book.sources[event.source], event.type)
         found.append(CapturedRequest(event.source, name, to_epoch(event.received_at), event.body))
     return found
 
 
-def _find_name(book: Rulebook, source: Source, type: str) -> str:
+def _find_name(source: Source, type: str) -> str:
     folder = trigger.find_folder() / source.kind
     for file in replay.find_bodies([folder]) if folder.is_dir() else ():
         name = replay.find_event(source, file)

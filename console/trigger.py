@@ -19,7 +19,7 @@ from console import replay
 from console.errors import UserError
 from receiver import errors, payload
 from rules.event import Event
-from rules.rulebook import Rulebook, Source
+from rules.rulebook import Source
 from rules.source.problem import did_you_mean
 
 #: Where the value stands in a body: names and indexes of JSON, or the number of a field of a form.
@@ -215,7 +215,7 @@ def find_folder() -> Path:
     return beside if beside.is_dir() else Path(__file__).parents[1] / "tests" / "fixtures"
 
 
-def list_examples(book: Rulebook, source: Source, type: str, file: Path | None = None) -> list[RecordedEvent]:
+def list_examples(source: Source, type: str, file: Path | None = None) -> list[RecordedEvent]:
     """Return the recorded bodies of a type; `file`: a body of one's own. Raises UserError where there is none."""
     folder = find_folder() / source.kind
     files = [file] if file else sorted(replay.find_bodies([folder])) if folder.is_dir() else []

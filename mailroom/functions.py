@@ -280,24 +280,15 @@ class Mailroom(MailroomQueries):
         answer = await self.call("meet", room, box, token, item, seconds, quote(id), self._object(kind, id), *names)
         return cast(Literal["go", "wait", "stale"], answer.decode())
 
-    async def learn(
-        self,
-        room: str,
-        names: Sequence[str],
-        kind: str,
-        id: str,
-        seconds: int = ID_MAP,
-        *,
-        gone: Sequence[str] = (),
-    ) -> None:
+    async def learn(self, room: str, names: Sequence[str], kind: str, id: str, *, gone: Sequence[str] = ()) -> None:
         """Remember by which names (hashed) an object is found at a destination, and by which no longer (a rename)."""
-        await self.call("learn", room, seconds, quote(id), self._object(kind, id), *names, "", *gone)
+        await self.call("learn", room, ID_MAP, quote(id), self._object(kind, id), *names, "", *gone)
 
     async def forget_names(self, room: str, names: Sequence[str]) -> int:
         """Remember nothing of the objects that have one of these names (hashed). Returns how many entries went."""
         return int(await self.call("forget_names", room, *names))
 
-    async def object_ids(self, room: str, names: Sequence[str], seconds: int = ID_MAP) -> list[tuple[str, int] | None]:
+    async def object_ids(self, room: str, names: Sequence[str]) -> list[tuple[str, int] | None]:
         """Return per name (hashed) the id of its object, and how many seconds ago it was last seen with that name."""
         pipe = self.store.pipeline(transaction=False)
         for name in names:
@@ -305,7 +296,7 @@ class Mailroom(MailroomQueries):
             pipe.ttl(self.key(f"m:{room}:{name}"))
         answers = await self.read(pipe.execute())
         return [
-            None if value is None else (unquote(value.decode().split(" ", 1)[0]), max(0, seconds - left))
+            None if value is None else (unquote(value.decode().split(" ", 1)[0]), max(0, ID_MAP - left))
             for value, left in zip(answers[::2], answers[1::2], strict=True)
         ]
 

@@ -619,15 +619,13 @@ class _Story:
         if self.itself != "routed":
             self.itself, self.fate.why = "skipped", FORGOTTEN
 
-    def _became(
-        self, line: Mapping[str, Any], state: DeliveryState, why: str, *, itself: EventState | None = None
-    ) -> None:
+    def _became(self, line: Mapping[str, Any], state: DeliveryState, why: str) -> None:
         """Change what the line is about: a delivery, or the event itself, which has other states than those."""
         delivery = self.by_id.get(line["d"])
         if delivery is not None:
             delivery.state, delivery.why, delivery.since = state, why, line.get("at", "")
         elif line["d"] == self.fate.id:
-            self.itself, self.fate.why = itself or OF_ITSELF[state], why
+            self.itself, self.fate.why = OF_ITSELF[state], why
 
 
 def _state(fate: Fate) -> EventState:

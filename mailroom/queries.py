@@ -294,9 +294,9 @@ class MailroomQueries(MailroomClient):
         found = await self.read(self.store.hgetall(self.key("came")))
         return {name.decode(): int(value) for name, value in found.items()}
 
-    async def dead(self, count: int = 100, offset: int = 0) -> list[DeadLetter]:
+    async def dead(self, count: int = 100) -> list[DeadLetter]:
         """Return dead letters, newest first."""
-        found = await self.read(self.store.zrevrange(self.key("dead"), offset, offset + count - 1, withscores=True))
+        found = await self.read(self.store.zrevrange(self.key("dead"), 0, count - 1, withscores=True))
         if not found:
             return []
         infos = await self.read(self.store.hmget(self.key("deadinfo"), [item for item, _ in found]))

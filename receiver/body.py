@@ -366,9 +366,9 @@ def value_at(text: str, at: int) -> tuple[Any, int]:
         raise bad_json(exc) from exc
 
 
-def members(text: str, at: int = 0) -> Generator[tuple[str, int], int, None]:
-    """Yield name and position of each value of the object at `at`; the caller sends the position of its end back."""
-    opened = OPENING.match(text, at)
+def members(text: str) -> Generator[tuple[str, int], int, None]:
+    """Yield name and position of each value of the object; the caller sends the position of its end back."""
+    opened = OPENING.match(text)
     if opened is None:
         raise bad_json()
     at = opened.end()

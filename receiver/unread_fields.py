@@ -40,7 +40,7 @@ def fit(
         changed = False
         for each in error.errors(include_url=False, include_input=False, include_context=False):
             at = tuple(part for part in each["loc"] if isinstance(part, int) or not TYPE_NAME.match(part))
-            nulled = _leave_out(kind, rest, _can_go(kind, at[:-1] if each["type"] == "missing" else at), names)
+            nulled = _leave_out(rest, _can_go(kind, at[:-1] if each["type"] == "missing" else at), names)
             changed = changed or nulled
         if not changed and len(names) == before:
             raise first if "email" in names else error
@@ -67,7 +67,7 @@ def _can_go(kind: type[EventData], at: Place) -> Place:
     return at
 
 
-def _leave_out(kind: type[EventData], fields: Any, place: Place, names: dict[str, None]) -> bool:
+def _leave_out(fields: Any, place: Place, names: dict[str, None]) -> bool:
     """Make a value null, which is told, or take it out and add its name to `names`."""
     if not place:
         return False

@@ -154,14 +154,9 @@ class ActionKind:
         rights: str = "",
         limits: str = "",
         refuses: Mapping[str, str] | None = None,
-        echoes: frozenset[str] | None = None,
     ) -> "ActionKind":
-        """Return the action as one driver does it; `on_doubt` is None for a look-up only.
-
-        `echoes`: the types by which this vendor tells of it, where they are others than of most.
-        """
-        told = self.echoes if echoes is None else echoes
-        return replace(self, on_doubt=on_doubt, rights=rights, limits=limits, refuses=refuses or {}, echoes=told)
+        """Return the action as one driver does it; `on_doubt` is None for a look-up only."""
+        return replace(self, on_doubt=on_doubt, rights=rights, limits=limits, refuses=refuses or {})
 
     @cached_property
     def naming(self) -> frozenset[str]:

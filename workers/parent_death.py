@@ -17,10 +17,10 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def die_with_parent(parent: int, sign: signal.Signals = signal.SIGTERM) -> None:
-    """Let the kernel send `sign` to this process when its parent ends. Exits at once if that has happened already."""
+def die_with_parent(parent: int) -> None:
+    """Let the kernel send SIGTERM to this process when its parent ends. Exits at once if that has happened already."""
     if _libc is not None:
-        _libc.prctl(PR_SET_PDEATHSIG, int(sign), 0, 0, 0)
+        _libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
     if os.getppid() != parent:
         os._exit(0)
 

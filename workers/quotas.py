@@ -4,7 +4,6 @@ Comes in: the book, secrets, what drains and answers teach. Goes out: what each 
 again and again, since that knows no zones; and alerts. Never counts: the store does, in the step that leases.
 """
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,8 +19,6 @@ from rules.rulebook import Destination, Rulebook
 from rules.secret import find_key
 from workers.alerts import AlertSender
 from workers.destinations.base import Reveal
-
-log = logging.getLogger("relais.quotas")
 
 #: Seconds of a rate that may be sent in one burst: at 100/s ten requests, at 5/s one.
 BURST = 0.1

@@ -46,8 +46,8 @@ def _shelf(request: Request) -> Shelf:
     return name
 
 
-def _aside(request: Request, reason: str = "") -> AsideShelf:
-    return AsideShelf(get_operator(request, reason), _shelf(request))
+def _aside(request: Request) -> AsideShelf:
+    return AsideShelf(get_operator(request), _shelf(request))
 
 
 async def list_aside(request: Request) -> Response:

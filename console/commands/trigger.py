@@ -62,9 +62,7 @@ def command(
         raise UserError(f"the book has no source {source!r}", mend=did_you_mean(source, loaded.sources))
     chosen = loaded.sources[source]
     fields = dict(_split(each) for each in said)
-    example, bodies = trigger.make_up(
-        trigger.list_examples(loaded, chosen, type, file), fields, count=count, people=people
-    )
+    example, bodies = trigger.make_up(trigger.list_examples(chosen, type, file), fields, count=count, people=people)
     if only:
         for body in bodies:
             click.echo(body.decode())

@@ -72,8 +72,6 @@ class Progress:
     complete: bool = False
     #: Until when it tells what happened, ms since 1970; 0: it has read nothing yet.
     as_of: int = 0
-    #: Events that the ledger has still to be read for; they are counted page by page.
-    pages_left: int = 0
 
 
 @dataclass(eq=False)
@@ -90,7 +88,6 @@ class Follower:
         self._tasks: list[asyncio.Task[None]] = []
         self._cursor = ""
         self._moved = asyncio.Condition()
-        self._behind = False
         self._watchers: set[_Watcher] = set()
         self._paced_until = 0.0
         self._began = time.monotonic()
@@ -195,7 +192,6 @@ class Follower:
         await asyncio.to_thread(self._notebook.write, [], wall_clock(), store=store, cursor=cursor or newest)
         self._cursor = cursor or newest
         pages = await asyncio.to_thread(self._notebook.meta, "pages")
-        self.progress.pages_left = len(pages.split())
         self.progress.complete = not pages
 
     async def _log_was_cut(self) -> bool:
@@ -212,14 +208,13 @@ class Follower:
     async def _read_pages(self) -> None:
         """Read the ledger's pages that are still to be read, the newest first, then what has no line there yet."""
         while pages := (await asyncio.to_thread(self._notebook.meta, "pages")).split():
-            self.progress.pages_left = len(pages)
             page = pages[0]
             source = self._mailroom.kept_events() if page == "kept" else self._mailroom.ledger_page(page)
             async for ids in source:
                 fresh = await asyncio.to_thread(self._notebook.list_new, ids) if page == "kept" and ids else ids
                 await self._note(fresh)
             await asyncio.to_thread(self._notebook.write, [], wall_clock(), pages=" ".join(pages[1:]))
-        self.progress.pages_left, self.progress.complete = 0, True
+        self.progress.complete = True
         self.progress.as_of = self.progress.as_of or wall_clock()
         async with self._moved:
             self._moved.notify_all()

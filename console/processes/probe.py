@@ -11,16 +11,13 @@ from typing import Any
 from receiver.settings import in_url
 
 
-async def get(host: str, port: int, path: str, *, token: str = "", within: float = 2.0) -> tuple[int, Any] | None:
+async def get(host: str, port: int, path: str, *, within: float = 2.0) -> tuple[int, Any] | None:
     """Return status and parsed body of `GET path`, or None."""
     try:
         async with asyncio.timeout(within):
             reader, writer = await asyncio.open_connection(reachable(host), port)
             try:
-                authorization = f"Authorization: Bearer {token}\r\n" if token else ""
-                writer.write(
-                    f"GET {path} HTTP/1.1\r\nHost: {in_url(host)}\r\n{authorization}Connection: close\r\n\r\n".encode()
-                )
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: {in_url(host)}\r\nConnection: close\r\n\r\n".encode())
                 answer = await reader.read()
             finally:
                 writer.close()

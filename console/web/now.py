@@ -49,9 +49,9 @@ def add_up(series: Any) -> list[int]:
     return [sum(step) for step in zip(*series, strict=True)]
 
 
-def rate(counts: list[int], seconds: int = RATE) -> float:
+def rate(counts: list[int]) -> float:
     """Return how many a minute."""
-    return round(sum(counts) * 60 / seconds, 1)
+    return round(sum(counts) * 60 / RATE, 1)
 
 
 def _describe(room: Mapping[str, Any], day: Mapping[str, Any], lately: Mapping[str, Any]) -> dict[str, Any]:

@@ -90,11 +90,11 @@ def _given(draft: Draft, test: Node, node: Node | None) -> Given | None:
         event=event.value if as_event and event is not None else None,
         received_at=(parts["received_at"].text("received_at") if "received_at" in parts else None) or RECEIVED_AT,
         look_up={name: inner.value for name, inner in look_up.items()},
-        newest=_newest(draft, parts["newest"]) if "newest" in parts else {},
+        newest=_newest(parts["newest"]) if "newest" in parts else {},
     )
 
 
-def _newest(draft: Draft, section: Node) -> dict[str, str]:
+def _newest(section: Node) -> dict[str, str]:
     """Return of each type when the newest happened that concerns the same person."""
     found: dict[str, str] = {}
     for type, node in section.mapping(None, "newest").items():

@@ -127,11 +127,11 @@ class Node:
         self.wrong(f"{what or self.name} must be text, not {shape_of(self.value)}", mend, "wrong_type")
         return None
 
-    def flag(self, what: str = "") -> bool:
+    def flag(self) -> bool:
         """Return the boolean; False where the value is none, which is reported."""
         if isinstance(self.value, bool):
             return self.value
-        self.wrong(*describe_non_boolean(self.value, what or self.name))
+        self.wrong(*describe_non_boolean(self.value, self.name))
         return False
 
     def model(self, kind: type[Model], values: dict[str, Any], also: Sequence[str] = ()) -> Model | None:

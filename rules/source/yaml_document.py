@@ -248,7 +248,7 @@ class _DocumentReader:
         elif isinstance(event, SequenceStartEvent):
             value = self.sequence(events, depth)
         else:
-            value = self.mapping(event, events, depth)
+            value = self.mapping(events, depth)
         if anchor:
             self.open_anchors.discard(anchor)
             self.anchors[anchor] = value
@@ -333,7 +333,7 @@ class _DocumentReader:
         self.sizes[id(values)] = size
         return values
 
-    def mapping(self, start: Event, events: Iterator[Event], depth: int) -> Any:
+    def mapping(self, events: Iterator[Event], depth: int) -> Any:
         values: dict[str, Any] = {}
         marks: dict[str | int, tuple[int, int, int, int]] = {}
         merged: list[Any] = []

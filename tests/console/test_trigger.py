@@ -41,7 +41,7 @@ def test_each_type(recorded: Rulebook) -> None:
     seen = 0
     for source in recorded.sources.values():
         for type in list_types(source):
-            example, bodies = trigger.make_up(trigger.list_examples(recorded, source, type), {}, count=4)
+            example, bodies = trigger.make_up(trigger.list_examples(source, type), {}, count=4)
             made = events(example, bodies)
             assert {event.type for event in made} == {type}
             assert len({event.id for event in made}) == 4, (source.name, type)
@@ -61,7 +61,7 @@ def test_each_type(recorded: Rulebook) -> None:
 )
 def test_people(recorded: Rulebook, source: str, type: str) -> None:
     """Three people in turn: the same order key for the same person, an address of example.org, a name."""
-    examples = trigger.list_examples(recorded, recorded.sources[source], type)
+    examples = trigger.list_examples(recorded.sources[source], type)
     made = events(*trigger.make_up(examples, {}, count=6, people=3))
     keys = [event.order_key for event in made]
     assert (len(set(keys[:3])), keys[:3]) == (3, keys[3:])
@@ -79,7 +79,7 @@ def test_fields(recorded: Rulebook) -> None:
         ("seminardesk", "profile.updated", "first_name", "Ada"),
         ("seminardesk", "booking.created", "guests.0.items.0.text", "Zimmer mit Aussicht"),
     ):
-        examples = trigger.list_examples(recorded, recorded.sources[source], type)
+        examples = trigger.list_examples(recorded.sources[source], type)
         (event,) = events(*trigger.make_up(examples, {name: value}))
         assert trigger.flatten(event.data)[name] == value
 
@@ -89,23 +89,23 @@ def test_own_body(recorded: Rulebook, tmp_path: Path) -> None:
     file = tmp_path / "order.json"
     file.write_text(json.dumps({"id": 5, "event": "order.paid", "lines": [{"price": 3}]}))
     source = recorded.sources["generic"]
-    examples = trigger.list_examples(recorded, source, "order.paid", file)
+    examples = trigger.list_examples(source, "order.paid", file)
     fields = {"body.lines.0.price": "4.5", "body.customer.city": "Ulm", "body.event": "order.paid"}
     (event,) = events(*trigger.make_up(examples, fields))
     assert (event.raw["lines"], event.raw["customer"]) == ([{"price": 4.5}], {"city": "Ulm"})
     with pytest.raises(UserError, match=r"has a place for 'body\.lines\.first\.price'"):
         trigger.make_up(examples, {"body.lines.first.price": "1"})
     with pytest.raises(UserError, match=r"is no newsletter\.signup: it tells of order\.paid"):
-        trigger.list_examples(recorded, source, "newsletter.signup", file)
+        trigger.list_examples(source, "newsletter.signup", file)
 
 
 def test_mistakes(recorded: Rulebook) -> None:
     """What cannot be sent is said with its mend."""
     cmx = recorded.sources["cmxorganize"]
     with pytest.raises(UserError, match=r"no recorded newsletter\.signap of cmxorganize") as unknown:
-        trigger.list_examples(recorded, cmx, "newsletter.signap")
+        trigger.list_examples(cmx, "newsletter.signap")
     assert unknown.value.mend == 'did you mean "newsletter.signup"?'
-    examples = trigger.list_examples(recorded, cmx, "newsletter.signup")
+    examples = trigger.list_examples(cmx, "newsletter.signup")
     with pytest.raises(UserError, match="has a place for 'emial'") as misspelt:
         trigger.make_up(examples, {"emial": "x"})
     assert misspelt.value.mend == 'did you mean "email"?'
