@@ -614,10 +614,6 @@ class Mailroom(MailroomQueries):
         """Give up dead letters older than `age` ms. Returns how many."""
         return int(await self.call("expire", age, QUARANTINE_KEEPS))
 
-    async def unhold(self, room: str, box: str, pool: str = "default") -> bool:
-        """Let a held box go on."""
-        return bool(await self.call("unhold", room, box, pool))
-
     async def keep_book(self, version: str, files: Mapping[str, str]) -> None:
         """Keep the files of a book under its version, and say that it is in force."""
         pipe = self.store.pipeline(transaction=False)

@@ -607,7 +607,7 @@ class Comparison:
     def unhold(self, room: str, box: str) -> None:
         """A person lets a box go on."""
         want = self.model.unhold(room, box)
-        assert self._call(lambda: self.room.unhold(room, box))[0] == want
+        assert self._call(lambda: self.room.call("unhold", room, box, "default"))[0] == want
 
     def skip(self, room: str, box: str, item: str, *, drop: bool) -> None:
         """The first item of a held box leaves it."""

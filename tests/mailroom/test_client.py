@@ -30,6 +30,7 @@ from mailroom import (
 )
 from mailroom.errors import StoreDamaged
 from mailroom.keys import BODY_WINDOW
+from mailroom.operator import Operator
 from rules.event import Event
 from rules.matching.truth import Why
 from tests.conftest import PrivateValkey
@@ -468,8 +469,9 @@ async def test_hold(mailroom: Mailroom, drain: str) -> None:
     await mailroom.settle(drain, "s", [settlement(lease, "a", "hold", info=why, attempt=3, doubt=1)])
     assert await take(mailroom, drain) == []
     assert await mailroom.held(INBOX) == {lease.box: json.loads(why.encode())}
-    assert await mailroom.unhold(INBOX, lease.box)
-    assert not await mailroom.unhold(INBOX, lease.box)
+    operator = Operator(mailroom)
+    assert await operator.release(INBOX, lease.box)
+    assert not await operator.release(INBOX, lease.box)
     (lease,) = await take(mailroom, drain)
     assert (lease.attempt, lease.doubt) == (0, 1)
 
@@ -832,7 +834,7 @@ async def test_three_deaths(mailroom: Mailroom) -> None:
     assert freed == (1, 1)
     ((box, why),) = (await mailroom.held(INBOX)).items()
     assert why["code"] == "poison"
-    await mailroom.unhold(INBOX, box)
+    await Operator(mailroom).release(INBOX, box)
     await mailroom.beat("d", register=True)
     (lease,) = await take(mailroom, "d")
     assert (lease.doubt, lease.deaths) == (2, 0)

@@ -142,7 +142,7 @@ class Replay:
             case ("hear", int()):
                 assert self.loop(self.store.raw.lpop(self.room.key("bell:default"))), "the bell does not ring"
             case ("unhold", int(n)):
-                assert self.loop(self.room.unhold(*self._where(n)))
+                assert self.loop(self.room.call("unhold", *self._where(n), "default"))
             case (("not sent" | "skip" | "revive" | "again" | "drop"), *_):
                 self._by_hand(act)
             case ("due", int(n)):
