@@ -192,44 +192,10 @@ def _source(draft: Draft, name: str, node: Node) -> Source | None:
     node = complete
     common = fields_of(SourceKeys)
     options = node.model(found.options, {k: v for k, v in node.value.items() if k not in common}, common)
-    verify = None
-    if "verify" not in node.value:
-        node.wrong(
-            f'the source "{name}" does not say how it is verified',
-            "write verify: with header, query, basic, hmac, standard_webhooks or ip; or none: and the reason in words",
-            "no_verify",
-            key=True,
-        )
-    else:
-        part = node.at("verify")
-        ways = part.mapping(None, "verify", "header:, hmac: or another way below it, or none: and the reason in words")
-        if ways or part.value == {}:  # else it is no mapping, which is noted
-            verify = part.model(Verify, {way: inner.value for way, inner in ways.items()})
+    verify = _verify(node, name)
     keys = node.model(SourceKeys, {"verify": None} | {k: v for k, v in node.value.items() if k in common})
-    if keys is not None and keys.api is not None and keys.api not in draft.destination_names:
-        node.at("api").wrong(
-            f'"{keys.api}" is no destination',
-            did_you_mean(keys.api, draft.destination_names, otherwise="write it under destinations:"),
-            "unknown_destination",
-        )
-    if keys is not None and keys.on_invalid not in ("keep", "refuse"):
-        node.at("on_invalid").wrong("on_invalid must be keep or refuse", code="wrong_type")
-    for state, (name_of_most, most) in MOST_KEPT.items() if keys is not None else ():
-        kept = getattr(keys, state)
-        if kept is not None and not LEAST_KEPT <= kept <= most:
-            node.at(state).wrong(
-                f"{state} must be between 1h and {name_of_most}",
-                f"{name_of_most} is what is kept without it; longer would outlive the story",
-                "wrong_type",
-            )
-    if keys is not None and not 1 <= keys.share <= MOST_SHARE:
-        node.at("share").wrong(
-            f"share must be between 1 and {MOST_SHARE}",
-            "write how many times the usual turn it gets where others wait; without share: it is 1",
-            "wrong_type",
-        )
-    if keys is not None and keys.same_id not in ("other", "same"):
-        node.at("same_id").wrong("same_id must be other or same", code="wrong_type")
+    if keys is not None:
+        _check_keys(draft, node, keys)
     dedupe = _dedupe(node.at("dedupe")) if "dedupe" in node.value else None
     country = _country(node.at("country")) if node.value.get("country") is not None else draft.country
     fields = _fields(node.at("fields")) if node.value.get("fields") is not None else {}
@@ -259,6 +225,51 @@ def _source(draft: Draft, name: str, node: Node) -> Source | None:
         country=country,
         fields=fields,
     )
+
+
+def _verify(node: Node, name: str) -> Verify | None:
+    """Return how a source is verified; None where it does not say, or has errors, which are noted."""
+    if "verify" not in node.value:
+        node.wrong(
+            f'the source "{name}" does not say how it is verified',
+            "write verify: with header, query, basic, hmac, standard_webhooks or ip; or none: and the reason in words",
+            "no_verify",
+            key=True,
+        )
+        return None
+    part = node.at("verify")
+    ways = part.mapping(None, "verify", "header:, hmac: or another way below it, or none: and the reason in words")
+    if not ways and part.value != {}:  # it is no mapping, which is noted
+        return None
+    return part.model(Verify, {way: inner.value for way, inner in ways.items()})
+
+
+def _check_keys(draft: Draft, node: Node, keys: SourceKeys) -> None:
+    """Note which values of a source's keys are out of bounds or name nothing."""
+    if keys.api is not None and keys.api not in draft.destination_names:
+        node.at("api").wrong(
+            f'"{keys.api}" is no destination',
+            did_you_mean(keys.api, draft.destination_names, otherwise="write it under destinations:"),
+            "unknown_destination",
+        )
+    if keys.on_invalid not in ("keep", "refuse"):
+        node.at("on_invalid").wrong("on_invalid must be keep or refuse", code="wrong_type")
+    for state, (name_of_most, most) in MOST_KEPT.items():
+        kept = getattr(keys, state)
+        if kept is not None and not LEAST_KEPT <= kept <= most:
+            node.at(state).wrong(
+                f"{state} must be between 1h and {name_of_most}",
+                f"{name_of_most} is what is kept without it; longer would outlive the story",
+                "wrong_type",
+            )
+    if not 1 <= keys.share <= MOST_SHARE:
+        node.at("share").wrong(
+            f"share must be between 1 and {MOST_SHARE}",
+            "write how many times the usual turn it gets where others wait; without share: it is 1",
+            "wrong_type",
+        )
+    if keys.same_id not in ("other", "same"):
+        node.at("same_id").wrong("same_id must be other or same", code="wrong_type")
 
 
 def _dedupe(node: Node) -> DedupeOptions | None:
