@@ -633,6 +633,36 @@ def _within(address: Address, networks: Sequence[Network]) -> bool:
     return any(address.version == network.version and address in network for network in networks)
 
 
+@dataclass(frozen=True)
+class _Secrets:
+    """Where the secrets of a source are read."""
+
+    environ: Mapping[str, str]
+    read_file: secret.ReadFile
+    missing: Callable[[SecretMissing], None] | None
+
+    def resolve(self, way: str, of: Sequence[Secret]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the secrets of a way to verify that are there, and what they are called."""
+        found: dict[str, str] = {}
+        gone: list[SecretMissing] = []
+        for label, each in name_secrets(way, of):
+            try:
+                found[label] = each.resolve(self.environ, self.read_file)
+            except SecretMissing as exc:
+                gone.append(exc)
+        if not found:
+            raise gone[0]
+        if self.missing is not None:
+            for left_out in gone:
+                self.missing(left_out)
+        return tuple(found.values()), tuple(found)
+
+    def encode(self, way: str, of: Sequence[Secret]) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
+        """Return the same as bytes."""
+        values, labels = self.resolve(way, of)
+        return tuple(each.encode() for each in values), labels
+
+
 def checks(
     of: Verify,
     environ: Mapping[str, str],
@@ -645,48 +675,29 @@ def checks(
     it.
     """
 
-    def resolved(way: str, of: Sequence[Secret]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the secrets of a way to verify that are there, and what they are called."""
-        found: dict[str, str] = {}
-        gone: list[SecretMissing] = []
-        for label, each in name_secrets(way, of):
-            try:
-                found[label] = each.resolve(environ, read_file)
-            except SecretMissing as exc:
-                gone.append(exc)
-        if not found:
-            raise gone[0]
-        if missing is not None:
-            for left_out in gone:
-                missing(left_out)
-        return tuple(found.values()), tuple(found)
-
-    def texts(way: str, of: Sequence[Secret]) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
-        values, labels = resolved(way, of)
-        return tuple(each.encode() for each in values), labels
-
+    secrets = _Secrets(environ, read_file, missing)
     found: list[Check] = []
     if of.ip:
         found.append(IpCheck(_networks(of.ip.allow), _networks(of.ip.trusted_proxies), of.ip.trusted_header))
     if of.header:
-        values, labels = texts("header", of.header.value)
+        values, labels = secrets.encode("header", of.header.value)
         found.append(HeaderCheck(of.header.name, values, labels=labels))
     if of.query:
-        values, labels = texts("query", of.query.value)
+        values, labels = secrets.encode("query", of.query.value)
         found.append(Query(of.query.name, values, labels=labels))
     if of.handshake:
-        values, labels = texts("handshake", of.handshake.value)
+        values, labels = secrets.encode("handshake", of.handshake.value)
         found.append(HandshakeCheck(of.handshake.name, values, labels=labels))
     if of.basic:
         user = secret.resolve(of.basic.user, environ, read_file)
-        values, labels = texts("basic", of.basic.password)
+        values, labels = secrets.encode("basic", of.basic.password)
         found.append(BasicCheck(user.encode(), values, labels=labels))
     if of.basic_key:
-        values, labels = texts("basic_key", of.basic_key.value)
+        values, labels = secrets.encode("basic_key", of.basic_key.value)
         found.append(BasicKeyCheck(values, labels=labels))
     if of.hmac:
         parts = of.hmac.parts
-        values, labels = texts("hmac", of.hmac.secret)
+        values, labels = secrets.encode("hmac", of.hmac.secret)
         found.append(
             HmacCheck(
                 of.hmac.header,
@@ -703,7 +714,7 @@ def checks(
             )
         )
     if of.standard_webhooks:
-        written, labels = resolved("standard_webhooks", of.standard_webhooks.secret)
+        written, labels = secrets.resolve("standard_webhooks", of.standard_webhooks.secret)
         keys = tuple(standard_webhooks.read_key(each) for each in written)
         tolerance = of.standard_webhooks.tolerance / 1000
         found.append(StandardWebhooksCheck(keys, tolerance, of.standard_webhooks.prefix, labels=labels))
