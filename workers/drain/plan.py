@@ -102,7 +102,7 @@ class Plan:
 
     def add(self, actions: Iterable[AskedAction], results: Mapping[str, Any]) -> None:
         """Add what a rule asks for: deliveries, what it left out and why, and dead letters of what it cannot make."""
-        hash, now = self.context.hash, int(time.time() * 1000)
+        now = int(time.time() * 1000)
         free = self.context.free() - len(self.new) > 0
         born: list[tuple[FreshDelivery, NewDelivery, str]] = []
         left_out: list[SkippedAction] = []
@@ -114,53 +114,7 @@ class Plan:
             if isinstance(action, Skipped):
                 left_out.append((action.destination, action.name, action.rule, action.code, action.why))
                 continue
-            options = action.options
-            wait = options.due(now) - now if options.delay or options.hold is not None else 0
-            touches, names, weak = self.hashed
-            if touches != action.touches:
-                names = tuple([hash(name.key) for name in action.touches if not name.weak])
-                weak = tuple([hash(name.key) for name in action.touches if name.weak])
-                self.hashed = (action.touches, names, weak)
-            urgent = self.urgent or action.kind.keep_always
-            delivery = Delivery(
-                f"{self.parent}.{len(self.new) + len(born)}",
-                self.event,
-                self.day,
-                action.destination,
-                action.name,
-                action.rule,
-                action.path,
-                self.book,
-                action.arguments,
-                names[0],
-                self.retain,
-                results if action.has_next or action.late else None,
-                options.in_order,
-                now + wait if wait else 0,
-                wait,
-                self.redo is not None and self.redo.doubtful(action.rule, action.path),
-                self.leaves or action.kind.leaves(action.model),
-                bool(wait) and not action.kind.owed,
-                options.hold is not None,
-                action.late,
-                self.origin,
-            )
-            once = options.only_once
-            record = NewDelivery(
-                delivery.id,
-                action.destination,
-                names,
-                delivery.encode(),
-                lease=free and self.context.serves(action.destination),
-                once_key=hash(f"{action.rule}|{action.path}|{once.key}") if once else "",
-                once_ms=once.within if once else 0,
-                coalesce_key=hash("|".join((action.name, *sorted(action.touched)))) if options.coalesce else "",
-                delay=max(wait, options.coalesce),
-                weak=weak,
-                source=self.source,
-                urgent=urgent,
-            )
-            born.append(((delivery, action.model), record, options.waits_for if wait else ""))
+            born.append(self._make(action, len(self.new) + len(born), results, free=free, now=now))
         for fresh, record, waits_for in born:
             delivery = fresh[0]
             if waits_for:
@@ -172,6 +126,57 @@ class Plan:
         self.skipped += left_out
         for each in lost:
             self.add_failed(each.rule, f"{each.destination}.{each.name}", each.error, each.path)
+
+    def _make(
+        self, action: Action, n: int, results: Mapping[str, Any], *, free: bool, now: int
+    ) -> tuple[FreshDelivery, NewDelivery, str]:
+        """Return the delivery of an action, its record, and why it waits. `free`: it may be leased at once."""
+        hash, options = self.context.hash, action.options
+        wait = options.due(now) - now if options.delay or options.hold is not None else 0
+        touches, names, weak = self.hashed
+        if touches != action.touches:
+            names = tuple([hash(name.key) for name in action.touches if not name.weak])
+            weak = tuple([hash(name.key) for name in action.touches if name.weak])
+            self.hashed = (action.touches, names, weak)
+        delivery = Delivery(
+            f"{self.parent}.{n}",
+            self.event,
+            self.day,
+            action.destination,
+            action.name,
+            action.rule,
+            action.path,
+            self.book,
+            action.arguments,
+            names[0],
+            self.retain,
+            results if action.has_next or action.late else None,
+            options.in_order,
+            now + wait if wait else 0,
+            wait,
+            self.redo is not None and self.redo.doubtful(action.rule, action.path),
+            self.leaves or action.kind.leaves(action.model),
+            bool(wait) and not action.kind.owed,
+            options.hold is not None,
+            action.late,
+            self.origin,
+        )
+        once = options.only_once
+        record = NewDelivery(
+            delivery.id,
+            action.destination,
+            names,
+            delivery.encode(),
+            lease=free and self.context.serves(action.destination),
+            once_key=hash(f"{action.rule}|{action.path}|{once.key}") if once else "",
+            once_ms=once.within if once else 0,
+            coalesce_key=hash("|".join((action.name, *sorted(action.touched)))) if options.coalesce else "",
+            delay=max(wait, options.coalesce),
+            weak=weak,
+            source=self.source,
+            urgent=self.urgent or action.kind.keep_always,
+        )
+        return (delivery, action.model), record, options.waits_for if wait else ""
 
     def add_failed(self, rule: str, step: str, error: Exception, path: tuple[int, ...] = ()) -> None:
         """Add a dead letter for what a rule could not be asked for; `step`: its destination and action, if known."""
