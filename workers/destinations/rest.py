@@ -7,9 +7,9 @@ Never creates before it has searched: ordinary systems have no uniqueness of the
 import base64
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from rules import addresses
 from rules.catalogue import DestinationKind, Name, StandIn
@@ -188,10 +188,15 @@ class RestAuth(DestinationOptions):
         return TokenSource(http.aside(), TokenRequest(url, *ours, said.scope, more, said.send == "body"))
 
 
-def _check_names(fields: Mapping[str, str], known: Sequence[str]) -> Mapping[str, str]:
-    if strange := sorted(set(fields) - set(known)):
-        raise ValueError(f"{', '.join(strange)}: no field of ours; there are {', '.join(known)}")
-    return fields
+def _known(names: Sequence[str]) -> AfterValidator:
+    """Return what checks that the keys of a mapping are names of ours."""
+
+    def check(fields: Mapping[str, str]) -> Mapping[str, str]:
+        if strange := sorted(set(fields) - set(names)):
+            raise ValueError(f"{', '.join(strange)}: no field of ours; there are {', '.join(names)}")
+        return fields
+
+    return AfterValidator(check)
 
 
 class Listing(DestinationOptions):
@@ -223,11 +228,11 @@ class Contacts(Collection):
 
     #: Where contacts are, behind `base`.
     path: str = "/contacts"
-    find: Mapping[str, str] = Field(
+    find: Annotated[Mapping[str, str], _known(("email", "external_id", "phone"))] = Field(
         default={"email": "email", "external_id": "external_id", "phone": "phone"},
         description="What a contact can be searched by, and the query parameter for it.",
     )
-    fields: Mapping[str, str] = Field(
+    fields: Annotated[Mapping[str, str], _known(CONTACT_FIELDS)] = Field(
         default={},
         description="Our field: theirs, dots for nested ones, empty: never sent (custom: at the top).",
     )
@@ -244,22 +249,9 @@ class Contacts(Collection):
     delete: bool = Field(
         default=False, description="`relais forget --at` deletes a contact for good: `DELETE path/{id}`."
     )
-    task_fields: Mapping[str, str] = Field(default={}, description="Our field of a task: theirs.")
-
-    @field_validator("fields")
-    @classmethod
-    def _known_fields(cls, fields: Mapping[str, str]) -> Mapping[str, str]:
-        return _check_names(fields, CONTACT_FIELDS)
-
-    @field_validator("task_fields")
-    @classmethod
-    def _known_task_fields(cls, fields: Mapping[str, str]) -> Mapping[str, str]:
-        return _check_names(fields, TASK_FIELDS)
-
-    @field_validator("find")
-    @classmethod
-    def _known_finds(cls, find: Mapping[str, str]) -> Mapping[str, str]:
-        return _check_names(find, ("email", "external_id", "phone"))
+    task_fields: Annotated[Mapping[str, str], _known(TASK_FIELDS)] = Field(
+        default={}, description="Our field of a task: theirs."
+    )
 
 
 class Leads(Collection):
@@ -268,12 +260,7 @@ class Leads(Collection):
     #: Where leads are.
     path: str = "/leads"
     find: str = Field(default="reference", description="The query parameter for a search by reference.")
-    fields: Mapping[str, str] = Field(default={}, description="Our field: theirs.")
-
-    @field_validator("fields")
-    @classmethod
-    def _known_fields(cls, fields: Mapping[str, str]) -> Mapping[str, str]:
-        return _check_names(fields, LEAD_FIELDS)
+    fields: Annotated[Mapping[str, str], _known(LEAD_FIELDS)] = Field(default={}, description="Our field: theirs.")
 
 
 class Customers(Collection):
@@ -282,12 +269,7 @@ class Customers(Collection):
     #: Where customers are.
     path: str = "/customers"
     find: str = Field(default="email", description="The query parameter for a search by e-mail.")
-    fields: Mapping[str, str] = Field(default={}, description="Our field: theirs.")
-
-    @field_validator("fields")
-    @classmethod
-    def _known_fields(cls, fields: Mapping[str, str]) -> Mapping[str, str]:
-        return _check_names(fields, CUSTOMER_FIELDS)
+    fields: Annotated[Mapping[str, str], _known(CUSTOMER_FIELDS)] = Field(default={}, description="Our field: theirs.")
 
 
 class Documents(Collection):
@@ -295,16 +277,13 @@ class Documents(Collection):
 
     find: str = Field(default="reference", description="The query parameter for a search by reference.")
     fields: Mapping[str, str] = Field(default={}, description="Our field: theirs.")
-    line_fields: Mapping[str, str] = Field(default={}, description="Our field of a line: theirs.")
+    line_fields: Annotated[Mapping[str, str], _known(LINE_FIELDS)] = Field(
+        default={}, description="Our field of a line: theirs."
+    )
     number: str = Field(default="number", description="Where a document has its number.")
     status: str = Field(default="status", description="Where a document has its status.")
     draft: tuple[str, ...] = Field(default=("draft",), description="Their words for a draft.")
     finalise: bool = Field(default=False, description="Finalise what was made; else it stays a draft.")
-
-    @field_validator("line_fields")
-    @classmethod
-    def _known_line_fields(cls, fields: Mapping[str, str]) -> Mapping[str, str]:
-        return _check_names(fields, LINE_FIELDS)
 
 
 class Payments(Listing):
@@ -313,12 +292,7 @@ class Payments(Listing):
     path: str = Field(
         default="/invoices/{id}/payments", pattern=r"^/", description="Where they are listed and one is posted."
     )
-    fields: Mapping[str, str] = Field(default={}, description="Our field: theirs.")
-
-    @field_validator("fields")
-    @classmethod
-    def _known_fields(cls, fields: Mapping[str, str]) -> Mapping[str, str]:
-        return _check_names(fields, PAYMENT_FIELDS)
+    fields: Annotated[Mapping[str, str], _known(PAYMENT_FIELDS)] = Field(default={}, description="Our field: theirs.")
 
 
 class Invoices(Documents):
@@ -326,6 +300,7 @@ class Invoices(Documents):
 
     #: Where invoices are.
     path: str = "/invoices"
+    fields: Annotated[Mapping[str, str], _known(INVOICE_FIELDS)] = Field(default={}, description="Our field: theirs.")
     cancelled: tuple[str, ...] = Field(default=("canceled", "cancelled"), description="Their words for cancelled.")
     paid: tuple[str, ...] = Field(default=("paid",), description="Their words for paid.")
     total: str = Field(default="gross", description="Where an invoice has its total, with taxes.")
@@ -340,24 +315,17 @@ class Invoices(Documents):
     cancel_path: str = "/invoices/{id}/cancel"
     payments: Payments = Payments()
 
-    @field_validator("fields")
-    @classmethod
-    def _known_fields(cls, fields: Mapping[str, str]) -> Mapping[str, str]:
-        return _check_names(fields, INVOICE_FIELDS)
-
 
 class CreditNotes(Documents):
     """The credit notes of an invoicing system."""
 
     #: Where credit notes are.
     path: str = "/credit-notes"
+    fields: Annotated[Mapping[str, str], _known(CREDIT_NOTE_FIELDS)] = Field(
+        default={}, description="Our field: theirs."
+    )
     #: Where a draft is made final.
     finalise_path: str = "/credit-notes/{id}/finalise"
-
-    @field_validator("fields")
-    @classmethod
-    def _known_fields(cls, fields: Mapping[str, str]) -> Mapping[str, str]:
-        return _check_names(fields, CREDIT_NOTE_FIELDS)
 
 
 class RestOptions(DestinationOptions):
