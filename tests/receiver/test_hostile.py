@@ -130,7 +130,7 @@ BODIES = (
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=BODIES, kind=st.sampled_from(["application/json", "application/x-www-form-urlencoded", ""]))
 def test_any_body(shared: Port, body: bytes, kind: str) -> None:
     """Whatever an authentic body holds, the answer is 2xx, or 4xx with one of our codes."""
@@ -141,7 +141,7 @@ def test_any_body(shared: Port, body: bytes, kind: str) -> None:
 BOOKING: dict[str, Any] = json.loads((fixtures.FOLDER / "seminardesk/booking.create.guests.json").read_bytes())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_value_in_a_booking(shared: Port, data: st.DataObject) -> None:
     """Any value at any place of a notification is kept or quarantined, and what is kept can be read."""

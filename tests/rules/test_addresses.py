@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import idna
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from idna import uts46data
 
@@ -220,7 +220,6 @@ NEARLY = st.tuples(TEXTS, st.sampled_from(["@example.org", "@Bücher.example", "
 )
 
 
-@settings(deadline=None)  # machines of tests are busy
 @given(TEXTS | NEARLY)
 @example(DOTTED * 32 + "@example.org")
 @example("Σ@Σ.example")
@@ -244,7 +243,6 @@ LOCAL = st.text("abcXYZ019!#$%&'*+/=?^_`{|}~.-", min_size=1, max_size=64)
 LABEL = st.text("abcXYZ019-", min_size=1, max_size=10)
 
 
-@settings(deadline=None)
 @given(st.tuples(LOCAL, st.just("@"), st.lists(LABEL, min_size=1, max_size=4).map(".".join)).map("".join))
 def test_plain_addresses_are_left_alone(text: str) -> None:
     """What the pattern of plain addresses takes is what all the other steps would make of it."""
@@ -430,7 +428,6 @@ def test_no_number(number: str, country: str | None, code: str) -> None:
     assert (caught.value.code, str(caught.value)) == (code, addresses.SENTENCES[code])
 
 
-@settings(deadline=None)
 @given(st.text() | st.text("0123456789+-/() x;ext=.", max_size=30), st.sampled_from([None, "DE", "IT", "US", "AR"]))
 def test_key_of_a_number(text: str, country: str | None) -> None:
     """The key of a number is its own key; nothing but a refusal is ever raised."""

@@ -92,7 +92,7 @@ def test_event_ruler_and_quotes() -> None:
     assert theirs().test_event_pattern(json.dumps({"x": 'a"b'}), json.dumps({"x": [{"anything-but": asked}]}))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(PATTERNS, EVENTS)
 def test_event_ruler(asked: Mapping[str, Any], event: dict[str, Any]) -> None:
     """Of the operators that both have, ours says what event-ruler says."""
@@ -108,7 +108,7 @@ ELEMENTS = st.lists(OBJECTS, min_size=1, max_size=3)
 SAME = st.dictionaries(KEYS, st.lists(LEAVES, min_size=1, max_size=2), min_size=1, max_size=3)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SAME, ELEMENTS)
 def test_event_ruler_same_element(asked: dict[str, list[Any]], elements: list[Any]) -> None:
     """Conditions under one `[]` hold for the same element, as with event-ruler."""
@@ -343,7 +343,7 @@ def slow_any(path: str, node: Any, judge: Any, no_list: int) -> int:
     return max((slow_any(rest.strip("."), each, judge, no_list) for each in value), default=FALSE)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(RULES, DATA)
 def test_slow(rule: dict[str, Any], data: dict[str, Any]) -> None:
     """All operators, lists in lists and groups say what the slow matcher says, unknown included."""
@@ -437,7 +437,7 @@ def times_around(draw: st.DrawFn, day: date, *, local: bool) -> str:
     return moment.strftime(draw(st.sampled_from(forms)))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from(CLOCK_CHANGES), st.booleans(), st.data())
 def test_slow_times(change: tuple[str, date], zoned: bool, draws: st.DataObject) -> None:
     """Before, after, older and newer: dates, zones and days on which clocks change say what a walk over minutes says.
@@ -464,7 +464,7 @@ def test_slow_times(change: tuple[str, date], zoned: bool, draws: st.DataObject)
     assert int(denied.test(facts({"at": value}, received_at=received_at)).truth) == TRUE - expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from(CLOCK_CHANGES), st.data())
 def test_slow_times_of_two_fields(change: tuple[str, date], draws: st.DataObject) -> None:
     """A time against another field of the event, dates and clock changes included."""

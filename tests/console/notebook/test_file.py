@@ -122,7 +122,7 @@ STEP = st.tuples(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(STEP, max_size=12), st.booleans())
 def test_causes_counted(steps: list[tuple[str, int, list[tuple[str, str]]]], timed: bool) -> None:
     """The causes counted as dead letters come and go are those that reading all of them finds."""

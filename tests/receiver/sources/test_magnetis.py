@@ -191,7 +191,7 @@ NAMES = sorted({name for table in FIELDS.values() for name in table} | {"id", "c
 BODY = st.dictionaries(st.sampled_from(NAMES) | TEXT, ANY, max_size=8)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(body=BODY, event=st.sampled_from(sorted(EVENTS)), wrapped=st.booleans(), mapped=st.booleans())
 def test_any_body(body: dict[str, Any], event: str, wrapped: bool, mapped: bool) -> None:
     """Whatever the fields hold, an item is read or is invalid with a field, and read again it says the same."""

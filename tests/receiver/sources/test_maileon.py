@@ -103,7 +103,7 @@ def test_answer() -> None:
 TEXT = st.text(max_size=20)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(fields=st.dictionaries(st.sampled_from([*FIELDS, "token", "email"]) | TEXT, TEXT, max_size=8))
 def test_any_parameters(fields: dict[str, str]) -> None:
     """Whatever the parameters hold, a contact is read, or is invalid with a field, or the request is refused."""

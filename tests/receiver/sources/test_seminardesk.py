@@ -17,7 +17,7 @@ from tests.receiver.sources.seminardesk_payloads import PAYLOADS
 PAGE = Path(__file__).parents[3] / "docs" / "sources" / "seminardesk.md"
 
 #: Whole payloads take a while to make, and a busy machine longer.
-GENEROUS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
+GENEROUS = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
 
 
 def unpack(body: Any, tenant: str | None = None) -> Batch:

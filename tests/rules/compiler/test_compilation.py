@@ -78,7 +78,7 @@ BOOKS = st.one_of(
     st.fixed_dictionaries({"rules": RULES}),
 )
 
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
 def check(content: bytes) -> compilation.Checked:

@@ -423,7 +423,7 @@ PATTERNS = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(PATTERNS | JSON, JSON)
 def test_anything(node: Any, data: Any) -> None:
     """Whatever a book and an event hold, there are findings or a verdict, and never anything else."""

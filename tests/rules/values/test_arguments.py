@@ -539,7 +539,7 @@ TEMPLATES = st.lists(WORDS, max_size=10).map(lambda words: "{{ " + " ".join(word
 ).map(" ".join)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(TEMPLATES, st.dictionaries(st.sampled_from("xyz"), JSON, max_size=3))
 def test_anything(template: str, data: Any) -> None:
     """Whatever a book and an event hold, there are findings, a value or a ValueFailed, and never anything else."""
@@ -580,7 +580,7 @@ FILTERED = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(FILTERED), JSON | st.text() | st.text(alphabet="0123456789+-.:TZ ", max_size=30))
 def test_filters_of_anything(filtered: str, value: Any) -> None:
     """Any filter of any value gives a plain JSON value or says why not."""

@@ -90,7 +90,7 @@ def validated(action: ActionKind, arguments: Mapping[str, Any]) -> BaseModel | N
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.filter_too_much])
 @given(data=st.data())
 def test_names(action: ActionKind, data: st.DataObject) -> None:
     """Every action touches at least one name, a strong one first, none twice and eight at the most, for all arguments.
