@@ -6,6 +6,7 @@ be read, and their names, never a value. What the type cannot be without stays a
 
 import copy
 import re
+from functools import reduce
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -40,7 +41,8 @@ def fit(
         changed = False
         for each in error.errors(include_url=False, include_input=False, include_context=False):
             at = tuple(part for part in each["loc"] if isinstance(part, int) or not TYPE_NAME.match(part))
-            nulled = _leave_out(rest, _can_go(kind, at[:-1] if each["type"] == "missing" else at), names)
+            at = _as_sent(rest, at[:-1] if each["type"] == "missing" else at)
+            nulled = _leave_out(rest, _can_go(kind, at), names)
             changed = changed or nulled
         if not changed and len(names) == before:
             raise first if "email" in names else error
@@ -53,6 +55,11 @@ def fit(
         else:
             return model, tuple(each for each in names if not any(each.startswith(f"{other}.") for other in names))
     raise error
+
+
+def _as_sent(fields: Any, at: Place) -> Place:
+    """Return the place of a text by language without its language: such texts come as a list, which has no names."""
+    return at[:-1] if at and isinstance(at[-1], str) and isinstance(reduce(_inner, at[:-1], fields), list) else at
 
 
 def _can_go(kind: type[EventData], at: Place) -> Place:
@@ -72,9 +79,7 @@ def _leave_out(fields: Any, place: Place, names: dict[str, None]) -> bool:
     if not place:
         return False
     *above, last = place
-    holder = fields
-    for step in above:
-        holder = _inner(holder, step)
+    holder = reduce(_inner, above, fields)
     key = _key(holder, last)
     if not isinstance(holder, dict) or key not in holder:
         return False

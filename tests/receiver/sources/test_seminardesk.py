@@ -423,6 +423,15 @@ def test_f01_labels_by_language() -> None:
     assert found == [{"id": 1, "name": "yoga", "description": {"de": "Ruhe"}, "picture_url": {}}]
 
 
+@pytest.mark.parametrize("odd", [[], {}, True])
+def test_a_text_of_one_language_that_does_not_fit(odd: Any) -> None:
+    """An optional text by language is left out and named when one of its texts is none; the event is kept."""
+    description = [{"language": "DE", "value": "Ruhe"}, {"language": "EN", "value": odd}]
+    item = one("event.create", {**recorded("event.create.plain.json"), "description": description})
+    assert (item.invalid, item.unread) == (None, ("description",))
+    assert "title" in SOURCE.read(item.type, item.body)
+
+
 def test_f04_status_of_null() -> None:
     """F04: a booking whose status is null is pending, as the platform has it."""
     item = one("booking.create", {**recorded("booking.create.free.json"), "status": None})
