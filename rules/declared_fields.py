@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from rules.event_types.base import NO, YES, Instant, means_nothing, rfc3339
+from rules.event_types.base import NO, YES, Instant, means_nothing, rfc3339, spell_out
 from rules.values.filters import write_scalar
 
 #: A number as programs write it: `12`, `-1.5`, `+5`, `1e3`, `.5`.
@@ -116,7 +116,7 @@ def read_instant(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise NotOfType
     try:
-        return rfc3339(_instant.validate_python(value.strip() if isinstance(value, str) else value))
+        return rfc3339(_instant.validate_python(spell_out(str(value).strip())))
     except (ValidationError, OverflowError):
         raise NotOfType from None
 

@@ -38,7 +38,7 @@ from receiver.sources.base import Batch, SourceAnswer, SourceItem, SourceType, U
 from receiver.verification import VerifiedRequest
 from rules import addresses, event_types
 from rules.catalogue import SourceKind
-from rules.event_types.base import Instant, rfc3339
+from rules.event_types.base import Instant, rfc3339, spell_out
 from rules.source.units import Zone
 from rules.verify import Verify
 
@@ -56,7 +56,8 @@ PLAIN = (b"content-type", b"text/plain; charset=utf-8")
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
 _instant: TypeAdapter[Any] = TypeAdapter(Instant)
-_datetime: TypeAdapter[datetime] = TypeAdapter(datetime)
+#: No webhook told anything before: such a time is a clock that was not set, and would make an event stale.
+OLDEST = 2000
 
 
 def _is_place(value: str) -> str:
@@ -597,12 +598,12 @@ def _read_time(told: str | None, zone: ZoneInfo | None) -> str | None:
     if told is None:
         return None
     try:
-        moment: Any = told
-        if zone is not None and (read := _datetime.validate_python(told)).tzinfo is None:
-            moment = read.replace(tzinfo=zone)
-        return rfc3339(_instant.validate_python(moment))
+        moment: datetime = _instant.validate_python(spell_out(told))
     except (ValidationError, OverflowError):
         return None
+    if moment.year < OLDEST:
+        return None
+    return rfc3339(moment.replace(tzinfo=zone) if zone is not None and moment.tzinfo is None else moment)
 
 
 SOURCE = Generic()

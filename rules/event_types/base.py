@@ -81,6 +81,28 @@ def rfc3339(instant: datetime) -> str:
     return f"{in_utc.isoformat(timespec='milliseconds')[:-6]}Z"
 
 
+#: ISO 8601 without signs between: as a number it would be a moment of 1970, or of the year 2600.
+_COMPACT = re.compile(
+    r"((?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))"
+    r"(?:(?:[T ](?=\d{4})|(?=\d{6}\Z))(\d{4}|\d{6})(Z|[+-]\d\d(?::?\d\d)?)?)?",
+    re.ASCII,
+)
+#: A zone as data bases and scripts write it: `+01`, ` +0100`, ` UTC`.
+_LOOSE_ZONE = re.compile(r"(.*\d:\d\d(?:[.,]\d+)?) ?(?:(?:UTC|GMT)|([+-]\d\d)(?::?(\d\d))?)", re.ASCII)
+
+
+def spell_out(instant: str) -> str:
+    """Return a text of an instant as pydantic reads it, however ISO 8601 writes it; others as they are."""
+    if found := _COMPACT.fullmatch(instant):
+        day, clock, zone = found[1], found[2], found[3] or ""
+        instant = f"{day[:4]}-{day[4:6]}-{day[6:]}"
+        if clock:
+            instant += "T" + ":".join(clock[at : at + 2] for at in range(0, len(clock), 2)) + zone
+    if loose := _LOOSE_ZONE.fullmatch(instant):
+        return f"{loose[1]}{loose[2]}:{loose[3] or '00'}" if loose[2] else f"{loose[1]}Z"
+    return instant
+
+
 def from_epoch(milliseconds: int) -> str:
     """Return a time in milliseconds since 1970 as we write instants. Raises ValueError."""
     if not 0 <= milliseconds <= LATEST:

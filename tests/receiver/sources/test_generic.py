@@ -92,6 +92,20 @@ def test_time() -> None:
     assert item({"at": "gestern"}, ReadPlaces(time="body.at"), "x").time is None
 
 
+@pytest.mark.parametrize("never", [0, "0", -1, "1970-01-01T00:00:12Z", "0001-01-01T00:00:00"])
+def test_time_of_a_clock_that_was_not_set(never: Any) -> None:
+    """A time from before there were webhooks is none: it would make a sign-up or an unsubscription stale."""
+    found = item({"at": never}, ReadPlaces(time="body.at"), "x")
+    assert (found.time, "read.time" in found.unread) == (None, True)
+
+
+@pytest.mark.parametrize("written", ["20261120T100000", "20261120100000", "2026-11-20 09:00:00+00", 1795165200])
+def test_time_in_other_ways(written: Any) -> None:
+    """ISO 8601 without signs between is a date, not a moment of 1970; a zone may be as short as data bases write it."""
+    [found] = unpacked({"at": written}, {"read": {"type": "x", "time": "body.at"}, "zone": "Europe/Berlin"})
+    assert found.time == "2026-11-20T09:00:00.000Z"
+
+
 @pytest.mark.parametrize("place", ["id", "body", "body.", "cookie.x", ".x"])
 def test_wrong_places(place: str) -> None:
     """A book that names no place of a request does not compile."""
