@@ -17,7 +17,7 @@ Every key begins with `relais:{p0}:` (the hash tag keeps a partition on one node
   same:<hash>          string  the event that counts, of messages that are the same   put                   as the source says
   b:<room>:<box>       list    [state, item, mark, …]; the first element is the state put, take, settle, …  while it has items
   one:<room>           hash    box -> state and element, where it needs no list       put, take, settle     while not empty
-  also:<room>          hash    delivery -> its further boxes, where its marks stand   settle, revive, meet  while it waits
+  also:<room>          hash    delivery -> its further boxes, where its marks stand   take, settle, …       while it waits
   weak:<room>          hash    delivery -> its weak names                             settle, revive        while it waits
   under:<room>         hash    weak name -> delivery and home of who had it last      take, settle          while that waits
   ready:<room>         list    boxes of no class that may be taken, oldest first      put, settle, …        while not empty
@@ -151,7 +151,8 @@ Words at the end that say nothing are left out: a box of no class is `r 0 0 0`.
 
 A box of one element is mostly no list but a field of `one:<room>`: `<state>\n<element>`, where a state that nothing has
 happened to is said as `r:<class>` or `b:<class>`. It has one form at a time. Whoever does more than lease or end the
-element makes it a list; a list stays one until it is empty, and a store of schema 1 has lists only.
+element makes it a list; a list stays one until it is empty, and a store of schema 1 has lists only. Of an event, such a new
+state is followed by its further boxes (`r:<class> <box> …`); as soon as anything happens to it `also:in` has them.
 
 Classes share a room out: a turn of a class is so many items (`left`), then it is the next one's. What is urgent goes
 first, with three quarters of a call at the most. A box is ready in one line: that of its class, or the urgent one. Where

@@ -132,14 +132,30 @@ function ones.ask(P, room, boxes)
   for k = 1, #found do known[boxes[k]] = found[k] end
 end
 
--- State and element of a box of one element; nil where it is a list, or nothing.
+-- What such a value says: state, element, and the further boxes of an event that waits untouched, as text; else nil.
+function ones.read(value)
+  local eol = string.find(value, '\n', 1, true)
+  local head, further = string.sub(value, 1, eol - 1), nil
+  if string.byte(head, 2) == 58 then -- `:`, a new state
+    local blank = string.find(head, ' ', 1, true)
+    if blank then head, further = string.sub(head, 1, blank - 1), string.sub(head, blank + 1) end
+  end
+  return head, string.sub(value, eol + 1), further
+end
+
+-- The same of a box of one element; nil where it is a list, or nothing.
 function ones.of(P, room, box)
   local known = ones.known[room]
   local value = known and known[box]
   if value == nil then value = redis.call('HGET', ones.key(P, room), box) end
-  if not value then return nil end
-  local eol = string.find(value, '\n', 1, true)
-  return string.sub(value, 1, eol - 1), string.sub(value, eol + 1)
+  if value then return ones.read(value) end
+end
+
+-- The further boxes of an item, as text; nil or false where it has none.
+function ones.further(P, room, item, home)
+  local also = redis.call('HGET', P .. 'also:' .. room, item)
+  if also or room ~= 'in' then return also end
+  return select(3, ones.of(P, room, home))
 end
 
 function ones.forget(P, room, box)
@@ -150,11 +166,12 @@ end
 -- The key of a box, which is a list from now on if it is anything.
 local function box_key(P, room, box)
   local key = list_key(P, room, box)
-  local head, element = ones.of(P, room, box)
+  local head, element, further = ones.of(P, room, box)
   if head then
     local s, attempt, doubt, deaths, token, handed, class = parse(head)
     ones.forget(P, room, box)
     redis.call('RPUSH', key, state_of(s, attempt, doubt, deaths, class, token, handed > 0 and handed), element)
+    if further then redis.call('HSET', P .. 'also:' .. room, element, further) end
   end
   return key
 end
@@ -253,9 +270,19 @@ local function split_names(names)
   return home, also, weak
 end
 
+-- Whether anything in a room has further names, but for events that wait untouched.
+local function has_names(P, room)
+  return redis.call('EXISTS', P .. 'also:' .. room, P .. 'weak:' .. room) > 0
+end
+
+-- Whether marks may stand in the boxes of a room: also those of events that wait untouched.
+local function has_marks(P, room)
+  return has_names(P, room) or (room == 'in' and redis.call('EXISTS', ones.key(P, room)) == 1)
+end
+
 -- Whether an item that is first at home is first in all its further boxes, too.
 local function is_first(P, room, item, home)
-  local also = redis.call('HGET', P .. 'also:' .. room, item)
+  local also = ones.further(P, room, item, home)
   local mark = also and mark_of(item, home)
   for box in string.gmatch(also or '', '%S+') do
     if read_box(P, room, box, 1)[2] ~= mark then return false end
@@ -309,7 +336,7 @@ local function make_ready(P, room, box, attempt, doubt, deaths, front)
   local b = box_key(P, room, box)
   local before, first = unpack(redis.call('LRANGE', b, 0, 1))
   local class = class_of(before)
-  if first and redis.call('EXISTS', P .. 'also:' .. room) == 1 then
+  if first and has_marks(P, room) then
     local delivery, home = marked(first)
     if delivery then
       redis.call('LSET', b, 0, state_of('b', 0, 0, 0, class))
@@ -367,8 +394,8 @@ end
 
 -- The mark of a delivery leaves a further box. `delete`: as `ones.delete`. Returns how many boxes became ready.
 local function leave_box(P, room, box, mark, delete)
-  local head, first, second = ones.of(P, room, box)
-  local single = head ~= nil
+  local head, first = ones.of(P, room, box)
+  local single, second = head ~= nil, nil
   if not single then head, first, second = unpack(redis.call('LRANGE', list_key(P, room, box), 0, 2)) end
   local blocked = head and string.byte(head) == 98
   if first == mark and not second and blocked then
@@ -431,11 +458,6 @@ local function push_marks(P, room, home, also, weak, item, class, make)
   if #also > 0 then redis.call('HSET', P .. 'also:' .. room, item, table.concat(also, ' ')) end
   if #weak > 0 then redis.call('HSET', P .. 'weak:' .. room, item, table.concat(weak, ' ')) end
   return behind
-end
-
--- Whether anything that waits in a room has further names.
-local function has_names(P, room)
-  return redis.call('EXISTS', P .. 'also:' .. room, P .. 'weak:' .. room) > 0
 end
 
 -- Whether another delivery that shares a weak name with this one is leased. If not, this one is about to be: it is

@@ -190,15 +190,20 @@ local function boxes_of(P, boxes)
 end
 
 -- Append events to their boxes in the order in which they came; one with further names leaves a mark in the box of each.
--- `boxes`: of all of them, home first; `starts`: where those of an event begin, by position; `further`: the same as text;
--- `there`: as `boxes_of` has it; `classes`: of the boxes that an event makes, by its home. Each box is written once.
--- `lists`: as every version of us reads them. Returns the boxes that became ready, in order, by class, and how many.
+-- `boxes`: of all of them, home first; `starts`: where those of an event begin, by position; `further`: the same as text,
+-- without its home; `there`: as `boxes_of` has it; `classes`: of the boxes that an event makes, by its home. Each box is
+-- written once. `lists`: as every version of us reads them. Returns the boxes that became ready, in order, by class, and
+-- how many.
 local function append_events(P, ids, boxes, starts, further, there, classes, lists)
   -- Mostly one element goes into a box that is not there: then it is a field, and needs no table.
   local fields, at, n_fields = {}, {}, 0 -- at: box -> where its value stands in `fields`; false: it has a table
   local pushed, heads, order, also, n_also = {}, {}, {}, {}, 0
   local ready, blocked, class = nil, nil, nil -- what a new box of one element begins with
   local lines, line, n_fresh = { classes = {} }, nil, 0
+  local function has_further(id, names)
+    also[n_also + 1], also[n_also + 2] = id, names
+    n_also = n_also + 2
+  end
   local function push_more(box, state, element)
     local its = pushed[box]
     if its then
@@ -208,9 +213,9 @@ local function append_events(P, ids, boxes, starts, further, there, classes, lis
     local place, words = at[box], {}
     order[#order + 1], pushed[box], at[box] = box, words, false
     if place then -- it was to be a field
-      local value = fields[place]
-      local eol = string.find(value, '\n', 1, true)
-      heads[box], words[1] = string.sub(value, 1, eol - 1), string.sub(value, eol + 1)
+      local names
+      heads[box], words[1], names = ones.read(fields[place])
+      if names then has_further(words[1], names) end
       fields[place - 1] = false
     else
       heads[box] = string.sub(state, 1, -2)
@@ -240,13 +245,14 @@ local function append_events(P, ids, boxes, starts, further, there, classes, lis
           at[box] = n_fields
         end
       end
-      also[n_also + 1], also[n_also + 2] = id, further[k]
-      n_also = n_also + 2
     end
+    local state = behind and blocked or ready
     if lists or at[home] ~= nil or not idle then
-      push_more(home, behind and blocked or ready, id)
+      push_more(home, state, id)
+      if stop > start then has_further(id, further[k]) end
     else
-      fields[n_fields + 1], fields[n_fields + 2] = home, (behind and blocked or ready) .. id
+      if stop > start then state = string.sub(state, 1, -2) .. ' ' .. further[k] .. '\n' end
+      fields[n_fields + 1], fields[n_fields + 2] = home, state .. id
       n_fields = n_fields + 2
       at[home] = n_fields
     end

@@ -211,7 +211,7 @@ end
 -- first was leased so before, and its names stay: what is learned of them while it is under way `meet` says.
 local function lease(P, room, box, drain, token, per_box, out, again)
   local b = box_key(P, room, box)
-  local named = has_names(P, room)
+  local named = has_marks(P, room)
   while true do
     local head = redis.call('LINDEX', b, 0)
     if not head then return 0 end
@@ -288,10 +288,10 @@ end
 -- `out` as that does, and to `taken` what was leased. What is no longer of the class in whose line it stood is passed over.
 -- Returns how many boxes and items were leased.
 local function lease_all(P, room, class, boxes, drain, token, per_box, out, taken)
-  local found, names, leased, met, n, total, broken = {}, {}, {}, {}, 0, 0, nil
-  local changed = {} -- boxes of one element, and what they are from now on
+  local found, names, further, leased, met, n, total, broken = {}, {}, {}, {}, {}, 0, 0, nil
+  local changed, also = {}, {} -- boxes of one element and what they are from now on, their items and further boxes
   local usual = {} -- items -> the state of a box that nothing has happened to
-  local named = has_names(P, room)
+  local named = has_marks(P, room)
   local weak = named and redis.call('EXISTS', P .. 'weak:' .. room) == 1
   ones.ask(P, room, boxes)
   local known = ones.known[room]
@@ -300,8 +300,8 @@ local function lease_all(P, room, class, boxes, drain, token, per_box, out, take
     local b, single = list_key(P, room, box), known[box]
     local elements
     if single then
-      local eol = string.find(single, '\n', 1, true)
-      elements = { string.sub(single, 1, eol - 1), string.sub(single, eol + 1) }
+      elements = { ones.read(single) }
+      further[k], elements[3] = elements[3], nil
     else
       elements = redis.pcall('LRANGE', b, 0, per_box)
       if elements.err then broken = elements end -- others are not to suffer from it
@@ -343,6 +343,10 @@ local function lease_all(P, room, class, boxes, drain, token, per_box, out, take
         if known[box] then
           local w = #changed
           changed[w + 1], changed[w + 2] = box, state .. '\n' .. elements[2]
+          if further[k] then
+            local a = #also
+            also[a + 1], also[a + 2] = elements[2], further[k]
+          end
         else
           redis.call('LSET', b, 0, state)
         end
@@ -354,7 +358,8 @@ local function lease_all(P, room, class, boxes, drain, token, per_box, out, take
         for i = 1, items do out[o + 2 * i], out[o + 2 * i + 1] = elements[i + 1], records[before + i] end
       else
         write_all('HSET', ones.key(P, room), changed) -- it may have to do with them
-        changed = {}
+        write_all('HSET', P .. 'also:' .. room, also)
+        changed, also = {}, {}
         local done, handed = pcall(lease, P, room, box, drain, token, per_box, out)
         cleared = cleared or late[k] or (named and per_box > 1)
         if not done then broken = handed end
@@ -369,6 +374,7 @@ local function lease_all(P, room, class, boxes, drain, token, per_box, out, take
     end
   end
   write_all('HSET', ones.key(P, room), changed)
+  write_all('HSET', P .. 'also:' .. room, also)
   write_all('HSET', P .. 'leased:' .. room, leased)
   if broken then error(broken, 0) end
   return n, total

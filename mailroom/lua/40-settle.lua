@@ -25,7 +25,7 @@ end
 
 -- The names of an item that waits.
 local function names_of(P, room, box, item)
-  local also, weak = redis.call('HGET', P .. 'also:' .. room, item), redis.call('HGET', P .. 'weak:' .. room, item)
+  local also, weak = ones.further(P, room, item, box), redis.call('HGET', P .. 'weak:' .. room, item)
   return box .. (also and ' ' .. also or '') .. (weak and string.gsub(' ' .. weak, ' ', ' ~') or '')
 end
 
@@ -698,8 +698,8 @@ local function settle_items(P, c, args)
     if c.failing then c.free = {} end -- what the items say pauses and resumes rooms
     local b = list_key(P, room, box)
     if c.is_gone[b] then flush(P, c) end
-    local head, first, second = ones.of(P, room, box)
-    local single = head ~= nil
+    local head, first = ones.of(P, room, box)
+    local single, second = head ~= nil, nil
     if not single then head, first, second = unpack(redis.call('LRANGE', b, 0, 2)) end
     local s, old_attempt, old_doubt, deaths, old_token, handed, class
     if head then s, old_attempt, old_doubt, deaths, old_token, handed, class = parse(head) end

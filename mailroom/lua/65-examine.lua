@@ -22,16 +22,15 @@ local function fault_of(P, room, box)
   if #elements < 2 then return nil end
   local s, _, _, _, _, handed = parse(elements[1])
   if not s then return 'has no state' end
-  local also = P .. 'also:' .. room
   for n = 2, #elements do
     local delivery, home = marked(elements[n])
     if delivery then
       if times(P, room, home, delivery) == 0 then return 'a mark whose delivery ' .. delivery .. ' is nowhere' end
-      if not contains(redis.call('HGET', also, delivery), box) then return 'a mark that ' .. delivery .. ' does not know of' end
+      if not contains(ones.further(P, room, delivery, home), box) then return 'a mark that ' .. delivery .. ' does not know of' end
       if times(P, room, box, elements[n]) > 1 then return 'two marks of ' .. delivery end
     else
       if times(P, room, box, elements[n]) > 1 then return elements[n] .. ' stands there twice' end
-      for other in string.gmatch(redis.call('HGET', also, elements[n]) or '', '%S+') do
+      for other in string.gmatch(ones.further(P, room, elements[n], box) or '', '%S+') do
         if times(P, room, other, mark_of(elements[n], box)) ~= 1 then return elements[n] .. ' has no mark in box ' .. other end
       end
     end
@@ -77,6 +76,12 @@ function checks.blocked(keys, args)
       for box in string.gmatch(names[i + 1], '%S+') do look(box) end
       local home = string.match(redis.call('GET', record_key(P, room, names[i])) or '', '"box":"([^"]+)"')
       if home then look(home) end
+    end
+    -- Events that wait untouched have theirs with their home.
+    local untouched = room == 'in' and redis.call('HSCAN', ones.key(P, room), '0', 'COUNT', COUNTED)[2] or {}
+    for i = 1, #untouched, 2 do
+      look(untouched[i])
+      for box in string.gmatch(select(3, ones.read(untouched[i + 1])) or '', '%S+') do look(box) end
     end
     out[k] = n
   end

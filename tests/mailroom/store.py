@@ -136,24 +136,35 @@ class Store:
             elif kind == b"set":
                 value = set(value)
             out[name] = StoredKey(kind.decode(), None if ttl < 0 else ttl, value)
-        return out | boxes_of_one(out)
+        return with_boxes_of_one(out)
 
     async def take_apart(self) -> None:
         """Make every box of one element the list that it could be as well, so that a test can bend it."""
         fields = {name: entry for name, entry in (await self.dump()).items() if name.startswith("one:")}
-        for name, entry in boxes_of_one(fields).items():
-            _, room, box = name.split(":")
-            await cast(Any, self.raw.hdel(f"{PREFIX}one:{room}", box))
-            await cast(Any, self.raw.rpush(PREFIX + name, *entry.value))
+        for name, entry in with_boxes_of_one(fields).items():
+            kind, room, *box = name.split(":")
+            if kind == "b":
+                await cast(Any, self.raw.hdel(f"{PREFIX}one:{room}", box[0]))
+                await cast(Any, self.raw.rpush(PREFIX + name, *entry.value))
+            elif kind == "also":
+                await cast(Any, self.raw.hset(PREFIX + name, mapping=entry.value))
 
 
-def boxes_of_one(dump: Mapping[str, StoredKey]) -> dict[str, StoredKey]:
-    """Return the boxes that are fields of `one:<room>` as lists: the two forms mean the same. No box has both."""
-    found: dict[str, StoredKey] = {}
+def with_boxes_of_one(dump: Mapping[str, StoredKey]) -> dict[str, StoredKey]:
+    """Return a dump in which boxes that are fields of `one:<room>` are lists, and have their further boxes in `also`.
+
+    The two forms mean the same. No box has both, and no event has further boxes in both places.
+    """
+    found = dict(dump)
     for room, entry in ((name[4:], entry) for name, entry in dump.items() if name.startswith("one:")):
         for box, value in entry.value.items():
             head, element = value.split("\n")
             state, _, kind = head.partition(":")
+            kind, _, further = kind.partition(" ")
+            if further:
+                also = found.get(f"also:{room}", StoredKey("hash", None, {}))
+                assert element not in also.value, f"{element} has its further boxes twice"
+                found[f"also:{room}"] = StoredKey("hash", None, {**also.value, element: further})
             name = f"b:{room}:{box}"
             assert name not in dump or dump[name].type != "list", f"{name} is a list and a field"
             found[name] = StoredKey("list", None, [f"{state} 0 0 0 - 0 {kind}" if kind else head, element])

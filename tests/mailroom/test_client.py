@@ -261,6 +261,34 @@ async def test_half_a_take(mailroom: Mailroom, store: Store, drain: str) -> None
 # -- take
 
 
+@pytest.mark.parametrize("earlier", [False, True])
+async def test_further_boxes_of_an_event(mailroom: Mailroom, store: Store, drain: str, earlier: bool) -> None:
+    """Until anything happens to an event its further boxes stand with its home; earlier ones stand beside that."""
+    a, b = (replace(event(name, name, sender=False), names=("other",)) for name in ("a", "b"))
+    await mailroom.put([a, b])
+    home, behind, other = (mailroom.hash(name) for name in ("a", "b", "other"))
+    if earlier:
+        await store.raw.hset(mailroom.key("one:in"), mapping={home: "r:shop\na", behind: "b:shop\nb"})
+        await store.raw.hset(mailroom.key("also:in"), mapping={"a": other, "b": other})
+    else:
+        assert await store.raw.hgetall(mailroom.key("one:in")) == {
+            home.encode(): f"r:shop {other}\na".encode(),
+            behind.encode(): f"b:shop {other}\nb".encode(),
+        }
+        assert not await store.raw.exists(mailroom.key("also:in"))
+    assert await mailroom.box_faults() == []
+    assert [room.blocked for room in await mailroom.rooms()] == [2]  # the second one, and what both have in common
+    (lease,) = await take(mailroom, drain)
+    assert await store.raw.hget(mailroom.key("also:in"), "a") == other.encode()
+    assert await mailroom.box_faults() == []
+    await mailroom.settle(drain, "t", [settlement(lease, "a")])
+    (lease,) = await take(mailroom, drain)
+    assert items([lease]) == ["b"]
+    await mailroom.settle(drain, "t2", [settlement(lease, "b")])
+    left = await store.dump()
+    assert not [name for name in left if name.startswith(("b:", "one:", "also:"))]
+
+
 async def test_forms_of_a_box(mailroom: Mailroom, store: Store, drain: str) -> None:
     """A box of one element is a field, whatever its state; more makes it a list, which it stays."""
     box, other = (mailroom.hash(f"email:{name}@example.org") for name in ("eva", "otto"))

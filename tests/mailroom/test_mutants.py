@@ -147,6 +147,19 @@ NAME_MUTANTS = {
         "        if named then add_fresh(out.fresh, room, leave_names(P, room, box, id)) end\n",
         "",
     ),
+    "an event that is taken forgets its marks": (
+        "            also[a + 1], also[a + 2] = elements[2], further[k]\n",
+        "",
+    ),
+    "an event whose box becomes a list forgets its marks": (
+        "    if further then redis.call('HSET', P .. 'also:' .. room, element, further) end\n",
+        "",
+    ),
+    "an event whose box becomes a list at once forgets its marks": (
+        "      if names then has_further(words[1], names) end\n",
+        "",
+    ),
+    "marks of the untouched are not seen": ("(room == 'in' and redis.call('EXISTS', ones.key(P, room)) == 1)", "false"),
     "who is passed stays ready": ("if string.sub(its_head, 1, 1) == 'r' and first == its then", "if false then"),
     "a taken weak name is not asked for": ("if s == 'l' and handed > 0 and first == other then return true end", ""),
     "weak names are kept": ("  if not weak then return end\n", "  if true then return end\n"),
