@@ -39,6 +39,9 @@ LONGEST_PATH = 1_000
 #: Stands in a page where the time of its making is filled in: that changes no ETag.
 AS_OF = "\N{OBJECT REPLACEMENT CHARACTER}as of\N{OBJECT REPLACEMENT CHARACTER}"
 
+#: An instant as sentences hold it.
+INSTANT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z(?!\w)")
+
 #: Templates whose page is below another entry of the navigation.
 SECTIONS = {"event": "events", "people": "events", "act": "todo", "job": "todo", "jobs": "todo"}
 
@@ -67,7 +70,7 @@ def environment(chosen: str, base: str) -> jinja2.Environment:
     found.filters |= {
         # A sentence that no template has: `_` would trust it, and it may hold what somebody typed.
         "say": lambda text: known.gettext(text) if text else "",
-        "tell": lambda text: sentences.write(text, known.gettext, known.ngettext),
+        "tell": tell,
         "reason": lambda code: known.gettext(told) if (told := sentences.find_reason(code)) else "",
         "moment": show_moment,
         "age": functools.partial(show_age, Locale(chosen)),
@@ -93,6 +96,17 @@ def link(base: str, *path: str, **query: Any) -> str:
 
 
 @jinja2.pass_context
+def tell(context: Context, text: Any) -> Any:
+    """Return a sentence of the catalogue in the language and the time zone of who asks; anything else as it is."""
+    chosen, zone = context["language"], context["zone"]
+    known = language.translations(chosen)
+    told = sentences.write(text, known.gettext, known.ngettext)
+    if not isinstance(text, sentences.Sentence):
+        return told
+    return INSTANT.sub(lambda found: say_moment(datetime.fromisoformat(found[0]), zone, chosen), told)
+
+
+@jinja2.pass_context
 def show_moment(context: Context, value: str | int | None) -> str | Markup:
     """Return a time in the zone of who asks; UTC stands in its title."""
     return write_moment(value, context["zone"], context["language"]) if value else "–"
@@ -101,12 +115,17 @@ def show_moment(context: Context, value: str | int | None) -> str | Markup:
 def write_moment(value: str | int, zone: ZoneInfo, chosen: str) -> Markup:
     """Return a time as HTML."""
     at = datetime.fromtimestamp(value / 1000, UTC) if isinstance(value, int) else datetime.fromisoformat(value)
-    here, today = at.astimezone(zone), datetime.now(zone).date()
-    shape = "HH:mm:ss" if here.date() == today else "d MMM HH:mm" if here.year == today.year else "d MMM y HH:mm"
     stamp = at.astimezone(UTC).isoformat(timespec="milliseconds")
     utc = stamp.replace("T", " ").removesuffix("+00:00")
-    said = dates.format_datetime(here, shape, locale=chosen)
-    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(stamp, utc, said)
+    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(stamp, utc, say_moment(at, zone, chosen))
+
+
+def say_moment(at: datetime, zone: ZoneInfo, chosen: str) -> str:
+    """Return a time in a zone, as a language writes it; of today without the day."""
+    here, today = at.astimezone(zone), datetime.now(zone).date()
+    day = "d. MMM" if chosen == "de" else "d MMM"
+    shape = "HH:mm:ss" if here.date() == today else f"{day} HH:mm" if here.year == today.year else f"{day} y HH:mm"
+    return dates.format_datetime(here, shape, locale=chosen)
 
 
 def show_age(locale: Locale, value: str | int | None) -> str:

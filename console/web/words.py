@@ -84,3 +84,84 @@ OUTCOMES: Mapping[str, str] = {
     "aside": N_("left alone: it lies in quarantine, or where no rule wanted it, and is taken in from there"),
     "under_way": N_("left alone: it is being sent, may have been sent, or a person is asked about it"),
 }
+
+
+#: How an attempt to deliver ended, by the word of the ledger.
+ATTEMPTS: Mapping[str, str] = {
+    "done": N_("done"),
+    "limited": N_("asked to wait"),
+    "transient": N_("failed for now"),
+    "ambiguous": N_("perhaps done"),
+    "permanent": N_("failed for good"),
+    "credential": N_("key refused"),
+}
+
+#: What can be chosen by, as queries and forms call it.
+CHOICES: Mapping[str, str] = {
+    "id": N_("id"),
+    "event": N_("event"),
+    "source": N_("source"),
+    "type": N_("type"),
+    "state": N_("state"),
+    "destination": N_("destination"),
+    "action": N_("action"),
+    "rule": N_("rule"),
+    "code": N_("code"),
+    "who": N_("person"),
+    "span": N_("received"),
+}
+
+#: What a person did, by the word of ledger or audit.
+DEEDS: Mapping[str, str] = {
+    # Of the ledger.
+    "released": N_("released"),
+    "skipped": N_("skipped"),
+    "revived": N_("retried as sent"),
+    "again": N_("retried by today's rules"),
+    "dropped": N_("dropped"),
+    "undropped": N_("had back"),
+    "taken_in": N_("taken in"),
+    "looked": N_("payload looked at"),
+    "forgotten": N_("person forgotten"),
+    # Of the audit.
+    "accept": N_("change of fields accepted"),
+    "add_token": N_("token made"),
+    "add_user": N_("user added"),
+    "approve": N_("book approved"),
+    "cancel": N_("deliveries canceled"),
+    "compare": N_("source compared"),
+    "discard": N_("held events discarded"),
+    "drop": N_("dropped"),
+    "end_shadow": N_("observed book ended"),
+    "find_person": N_("person searched for"),
+    "forget": N_("person forgotten"),
+    "hold": N_("source held"),
+    "know_case": N_("case taken on"),
+    "look": N_("payload looked at"),
+    "make_link": N_("link to come in made"),
+    "mute_case": N_("case muted"),
+    "pause": N_("paused"),
+    "pause_job": N_("job paused"),
+    "release": N_("released"),
+    "release_source": N_("source released"),
+    "remove_token": N_("token removed"),
+    "remove_user": N_("user removed"),
+    "replay": N_("routed once more"),
+    "reroute": N_("routed anew"),
+    "reset_user": N_("pass phrase set back"),
+    "resume": N_("resumed"),
+    "resume_job": N_("job resumed"),
+    "retry": N_("retried"),
+    "shadow": N_("book observed"),
+    "show_person": N_("person looked at"),
+    "sign_in": N_("signed in"),
+    "sign_in_refused": N_("sign-in refused"),
+    "skip": N_("skipped"),
+    "solve_case": N_("case solved"),
+    "stop_job": N_("job stopped"),
+    "stop_pull": N_("back-fill stopped"),
+    "test_alerts": N_("alerts tried"),
+    "undo_job": N_("job undone"),
+    "undrop": N_("had back"),
+    "unmute_case": N_("case unmuted"),
+}

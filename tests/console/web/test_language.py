@@ -35,6 +35,13 @@ def test_what_is_filled_in_is_the_same(name: str) -> None:
             assert set(PLACE.findall(text)) == set(PLACE.findall(key)), one.id
 
 
+def test_french_signs_stay_with_their_word() -> None:
+    """Before a colon, a semicolon, ! and ? French has a space, at which no line may break."""
+    for one in messages("fr"):
+        for text in (one.string,) if isinstance(one.string, str) else one.string or ():
+            assert not re.search(r" [:;!?»]|« ", text), text
+
+
 @pytest.mark.parametrize(
     ("accepted", "chosen"),
     [
