@@ -75,6 +75,22 @@ class Who(click.ParamType[str]):
         return str(value)
 
 
+class HashCommand(click.Command):
+    """A command that takes a keyed hash as its argument: one may begin with a dash, and is no option then."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put such hashes behind `--`."""
+        options = {name for param in self.params for name in param.opts}
+        hashes = [] if "--" in args else [each for each in args if is_dashed(each) and each not in options]
+        rest = [each for each in args if each not in hashes]
+        return super().parse_args(ctx, [*rest, "--", *hashes] if hashes else args)
+
+
+def is_dashed(text: str) -> bool:
+    """Say whether a word of a command line is a hash that looks like an option."""
+    return text.startswith("-") and HASH.fullmatch(text) is not None
+
+
 class Until(click.ParamType[int]):
     """A time to come: `18:00` on this machine's clock, in `2h`, or `2026-11-30T08:00`. As ms."""
 

@@ -21,7 +21,7 @@ from mailroom.forgetting import ForgetReceipt
 PATIENCE = 150.0
 
 
-@click.command()
+@click.command(cls=bulk.HashCommand)
 @click.argument("person", required=False)
 @click.option("--dry-run", is_flag=True, help="Only show what would be erased.")
 @click.option("--mentions", is_flag=True, help="Also erase what is about others and mentions the person.")

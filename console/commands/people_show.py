@@ -9,7 +9,7 @@ from console.client import ClientSettings, ConsoleClient
 from console.commands.people_find import show
 
 
-@click.command()
+@click.command(cls=bulk.HashCommand)
 @click.argument("who", type=bulk.Who())
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def command(who: str, as_json: bool) -> None:

@@ -138,3 +138,19 @@ def test_until() -> None:
     for wrong in ("2020-01-01", "25:00", "soon"):
         with pytest.raises(click.BadParameter):
             Until().convert(wrong, None, None)
+
+
+def test_a_hash_that_begins_with_a_dash_is_no_option() -> None:
+    """One of 64 hashes does; it is taken as it is said, and what is mistyped is still told."""
+
+    @click.command(cls=bulk.HashCommand)
+    @click.argument("who", type=bulk.Who())
+    @click.option("--json", "as_json", is_flag=True)
+    def show(who: str, as_json: bool) -> None:
+        click.echo(f"{who} {as_json}")
+
+    runner = CliRunner()
+    assert runner.invoke(show, ["-gs05AIbyZRU-3My", "--json"]).output == "-gs05AIbyZRU-3My True\n"
+    assert runner.invoke(show, ["--s05AIbyZRU-3My"]).output == "--s05AIbyZRU-3My False\n"
+    assert runner.invoke(show, ["--", "-gs05AIbyZRU-3My"]).output == "-gs05AIbyZRU-3My False\n"
+    assert "No such option" in runner.invoke(show, ["4xwqABCDEFGHIJKL", "--jsn"]).output
