@@ -165,3 +165,12 @@ DEEDS: Mapping[str, str] = {
     "undrop": N_("had back"),
     "unmute_case": N_("case unmuted"),
 }
+
+#: As what the text of a search was read (`console.people`).
+READINGS: Mapping[str, str] = {
+    "e-mail": N_("e-mail"),
+    "e-mail, as it was written": N_("e-mail, as it was written"),
+    "telephone": N_("telephone"),
+    "id of a system": N_("id of a system"),
+    "id of a message": N_("id of a message"),
+}

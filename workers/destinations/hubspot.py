@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic import Field
 
+from mailroom.sentences import say
 from rules import addresses
 from rules.catalogue import DestinationKind, Name, StandIn
 from rules.secret import Secret
@@ -145,7 +146,7 @@ KIND = DestinationKind(
         "add_label": "HubSpot has no labels at contacts, and the driver does not write lists",
         "remove_label": "HubSpot has no labels at contacts, and the driver does not write lists",
     },
-    deletes=lambda _: "the contact for good, with its notes, tasks and mails (gdpr-delete)",
+    deletes=lambda _: say("deletes_gdpr"),
     limit=Rate(9, 1_000),  # 100 in 10 seconds of the lowest tier.
     stand_in=StandIn(
         {"base": "{sandbox}/hubspot", "access_token": "${SANDBOX_HUBSPOT_ACCESS_TOKEN}"},

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from mailroom.sentences import say
 from rules import addresses
 from rules.catalogue import ActionKind, DestinationKind, Name, StandIn
 from rules.consent import Consent
@@ -215,7 +216,7 @@ KIND = DestinationKind(
     name="maileon",
     about="Newsletter contacts in Maileon, with double opt-in.",
     options=MaileonOptions,
-    deletes=lambda _: "the contact and its statistics, for good",
+    deletes=lambda _: say("deletes_contact"),
     stand_in=StandIn(
         {"base": "{sandbox}/maileon/1.0", "api_key": "${SANDBOX_MAILEON_API_KEY}"}, frozenset({"pending_days"})
     ),

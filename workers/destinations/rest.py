@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from mailroom.sentences import say
 from rules import addresses
 from rules.catalogue import DestinationKind, Name, StandIn
 from rules.secret import Secret
@@ -352,7 +353,7 @@ class RestOptions(DestinationOptions):
 
 
 def _say_deleted(options: RestOptions) -> str:
-    return f"the contact (DELETE {options.contacts.path}/ID)" if options.contacts.delete else ""
+    return say("deletes_by_path", request=f"DELETE {options.contacts.path}/ID") if options.contacts.delete else ""
 
 
 KIND = DestinationKind(

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import console
+from console import people
 from console.jobs.orders import JobVerb
 from console.web import acts, page, words
 from console.web.piles import CHOOSABLE
@@ -62,4 +63,5 @@ def test_every_word_of_an_act_an_attempt_and_a_choice_is_said() -> None:
     assert verbs - words.DEEDS.keys() - acts.ACTS.keys() == set()
     assert ledger.DECISIONS - words.DEEDS.keys() == set()
     assert set(get_args(ledger.Outcome)) == words.ATTEMPTS.keys()
+    assert {reading.read_as for reading in people.read("a:b:c@example.org")} <= words.READINGS.keys()
     assert set(CHOOSABLE) - words.CHOICES.keys() == set()
