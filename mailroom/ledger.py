@@ -24,6 +24,7 @@ Lines, by `t`:
   stale        d(elivery), by     it waited, unattempted, until this one said that somebody wants less of us
   quarantined  at, source, type, received, why
   failed       at, source, type, received, who, book, code, why  the event itself is a dead letter
+  asked        at, to, look_up, code, until   a look-up of `to` was not answered: it is asked again then
   held         d(elivery or event), code                         its box waits for a person: it killed three drains
 
 What a person did, `by` whom and `why`; `d` is a delivery, or the event itself where that is what was decided about:

@@ -74,6 +74,19 @@ def test_files_are_found() -> None:
     assert {"docs/operating.md", "rules/book"} <= {name.rstrip("/") for name in named(README)}
 
 
+def test_house() -> None:
+    """The README's picture of the house has every folder with code, and none that is not there."""
+    _, _, picture = README.partition("## The house")
+    told, above = set(), ""
+    for indent, name in re.findall(r"^( *)(\w+)/ ", picture.split("```")[1], re.MULTILINE):
+        above = above if indent else name
+        told.add(f"{above}/{name}" if indent else name)
+    product = ("receiver", "workers", "mailroom", "rules", "console", "sandbox")
+    code = {file.parent.relative_to(ROOT) for name in product for file in (ROOT / name).rglob("*.py")}
+    assert {str(folder) for folder in code} <= told
+    assert [name for name in told if not (ROOT / name).is_dir()] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_links(page: Path) -> None:
     """Every link to another page leads to a page, and to a heading that is there."""

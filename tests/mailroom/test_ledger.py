@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -322,3 +323,13 @@ def test_observed_before() -> None:
     """An event that is routed anew, once its rule is in force, tells only what became of it then."""
     first = {**ROUTED, "fired": [], "made": [], "observed": [OBSERVED]}
     assert [one.state for one in tell(first, ROUTED, attempt("done")).deliveries] == ["delivered"]
+
+
+def test_every_kind_of_line_is_explained() -> None:
+    """The head of the module and the page of the architecture name each kind of line, and none that is not written."""
+    kinds = {name for name in vars(ledger._Story) if not name.startswith("_")} - {"decided", "end"} | ledger.DECISIONS
+    assert set(re.findall(r"^  (\w+)  +\S", ledger.__doc__ or "", re.MULTILINE)) == kinds
+    page = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    _, _, table = page.partition("## The ledger")
+    rows = re.findall(r"^\| (`[^|]+`) \|", table.partition("\n## ")[0], re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == kinds
