@@ -17,7 +17,8 @@ from console.api.request import read_who, write_audit
 from console.jobs import Job
 from console.jobs.board import JobState
 from console.jobs.desk import name_item
-from console.web import acts, page, words
+from console.web import page, words
+from console.web.act_catalogue import ACTS
 from console.web.language import N_
 
 #: Items that the page of a job names, of which nothing was done.
@@ -64,7 +65,7 @@ def say_job(job: Job) -> str:
     """Return what a job does, in the words of its button."""
     order = job.order
     told = (order.where, order.verb, order.how.today, order.how.not_sent)
-    found = (act for act in acts.ACTS.values() if (act.pile, act.verb, act.how.today, act.how.not_sent) == told)
+    found = (act for act in ACTS.values() if (act.pile, act.verb, act.how.today, act.how.not_sent) == told)
     return next((act.button for act in found), OTHER_JOBS.get(order.verb, order.verb))
 
 

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from console.api import cases, rooms, sources
 from console.api.request import get_mailroom
 from console.web import acts, page, piles, snapshots
+from console.web.act_catalogue import ACTS
 from console.web.language import N_
 from mailroom.operator import NONE
 
@@ -172,7 +173,7 @@ async def show_pile(request: Request) -> Response:
         raise HTTPException(404)
     chosen = piles.read_chosen(request)
     items, total = await piles.find_first(request, pile, chosen, SHOWN)
-    of_pile = [act for act in acts.ACTS.values() if act.pile == pile]
+    of_pile = [act for act in ACTS.values() if act.pile == pile]
     return await page.render(
         request,
         "todo.pile.html",
@@ -185,7 +186,7 @@ async def show_pile(request: Request) -> Response:
         acts=of_pile,
         undo=await acts.describe_undo(request, {name: chosen.get(name, "") for name in piles.CAUSE["dead"]}),
         said=await _find_said(request, pile, chosen),
-        remarks=[act for act in acts.ACTS.values() if act.pile == "cases"],
+        remarks=[act for act in ACTS.values() if act.pile == "cases"],
         command=piles.write_command(pile, "list", chosen),
     )
 
