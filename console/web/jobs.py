@@ -41,14 +41,14 @@ def _read_item(place: str, text: str) -> tuple[str, str]:
 
 async def show_job(request: Request) -> Response:
     """Answer how far a job is."""
-    job = await get_board(request).read(request.path_params["id"])
+    board = get_board(request)
+    job = await board.read(request.path_params["id"])
     if job is None:
         raise HTTPException(404)
     if job.state == "done":
         request.app.state.snapshots.expire()
-    left = (await get_board(request).left_alone(job.id))[:NAMED]
+    left = (await board.left_alone(job.id))[:NAMED]
     named = [(*_read_item(job.order.where, item), word) for item, word in left]
-    board = get_board(request)
     return await page.render(
         request,
         "job.html",

@@ -295,7 +295,7 @@ class Generic(SourceType):
         if not isinstance(options, GenericOptions):
             options = GenericOptions()
         reader = options.reader
-        if reader.posted_echo is not None and (word := reader.read_posted_word(request)) is not None:
+        if (word := reader.read_posted_word(request)) is not None:
             return Batch([], {"answer": _echo(word, options.handshake)})
         return Batch(reader.read(request, event), reader.context)
 
@@ -368,7 +368,7 @@ class _ItemReader:
         self.context = {"answer": _fixed_answer(options.answer)} if options.answer else {}
         handshake = options.handshake
         #: Finds the word of a posted handshake; None where the platform has none.
-        self.posted_echo = (
+        self._posted_echo = (
             places.compile_place(handshake.echo)
             if handshake and handshake.echo and handshake.echo_method == "POST"
             else None
@@ -391,14 +391,14 @@ class _ItemReader:
 
     def read_posted_word(self, request: VerifiedRequest) -> Any:
         """Return what a posted handshake wants sent back; None: it is no handshake."""
-        if self.posted_echo is None:
+        if self._posted_echo is None:
             return None
         fields: Any = {}
         if request.body.strip():
             fields = bodies.records(request, merge_query=False)[0].fields
         if self._id_in_body and all(find(request, fields, fields) is not None for find in self._id_in_body):
             return None  # It has an id, so it is an event that happens to have such a field.
-        return self.posted_echo(request, fields, fields)
+        return self._posted_echo(request, fields, fields)
 
     def _split(self, record: BodyRecord, request: VerifiedRequest) -> Iterator[BodyRecord]:
         """Yield the entries of the list in a record; an object in its place is one."""
