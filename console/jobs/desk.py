@@ -83,9 +83,8 @@ class JobDesk:
 
     async def _find_held(self, order: JobOrder) -> JobItems:
         its = order.filter
-        ids = [*its.ids, *([its.event] if its.event else [])]
-        holds = SourceHolds(self._mailroom)
-        found, ahead = await holds.choose(its.source, its.type, its.before, ids, with_older=order.how.with_older)
+        holds, older = SourceHolds(self._mailroom), order.how.with_older
+        found, ahead = await holds.choose(its.source, its.type, its.before, its.named, with_older=older)
         return JobItems([one.id for one in found], causes.group_held(its.source, found), ahead)
 
     async def _ask_notebook(self, order: JobOrder, *, waiting: bool) -> Sequence[str]:
@@ -93,9 +92,8 @@ class JobDesk:
         its = order.filter
         names = ("destination", "action", "rule", "code", "source", "type", "since")
         chosen = EventFilter(**{name: getattr(its, name) for name in names})
-        ids = [*its.ids, *([its.event] if its.event else [])]
         look = search.list_waiting if waiting else search.list_ended
-        return await asyncio.to_thread(look, self._notebook, chosen, ids, MOST_ITEMS)
+        return await asyncio.to_thread(look, self._notebook, chosen, its.named, MOST_ITEMS)
 
     async def prepare(self, order: JobOrder, decision: Decision = NOBODY, *, dry: bool = False) -> Act | None:
         """Return what does one item and says how that ended; None: no book in force, and it cannot be done without.

@@ -53,6 +53,11 @@ class JobFilter(BaseModel):
     before: int = Field(0, ge=0, lt=YEAR_10000)
     ids: list[str] = Field(default_factory=list, max_length=MOST_IDS)
 
+    @property
+    def named(self) -> list[str]:
+        """The ids of what is meant, also of the event."""
+        return [*self.ids, *([self.event] if self.event else [])]
+
     def select(self) -> Selection:
         """Return it as what the mailroom's lists are asked for."""
         names = ("destination", "action", "rule", "code", "source", "type", "event", "since")

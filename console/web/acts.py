@@ -274,7 +274,7 @@ async def _find_items(request: Request, act: PageAct, chosen: Mapping[str, str])
         return [_of_case(one) for one in await find_cases(request) if _cause_of(_of_case(one)) == dict(chosen)]
     name = chosen.get("id", "")
     known = await _is_known(request, act.pile, name)
-    return [PileItem(name, "", "", "", "", "", "", "", "", datetime.now().astimezone().isoformat())] if known else []
+    return [PileItem(name, datetime.now().astimezone().isoformat())] if known else []
 
 
 async def find_cases(request: Request) -> Sequence[FailureCase]:
@@ -286,8 +286,8 @@ def _of_case(case: FailureCase) -> PileItem:
     at = datetime.now().astimezone().isoformat()
     name = " · ".join(part for part in case.cause if part)
     # `head` makes the form out of date as soon as somebody else has said something.
-    return PileItem(name, "", "", "", case.cause.destination, "", case.cause.rule, case.cause.code, "", at,
-                    head=f"{case.state} {case.since}")  # fmt: skip
+    cause, head = case.cause, f"{case.state} {case.since}"
+    return PileItem(name, at, destination=cause.destination, rule=cause.rule, code=cause.code, head=head)
 
 
 async def _is_known(request: Request, pile: str, name: str) -> bool:

@@ -51,6 +51,8 @@ CAUSE: Mapping[str, tuple[str, ...]] = {
 
 #: What a page, and `relais jobs start`, can choose by.
 CHOOSABLE = ("id", "event", "source", "type", "destination", "action", "rule", "code")
+#: What is known of each item, whatever pile it lies in.
+COMMON = ("id", "source", "type", "code", "why")
 
 
 @dataclass(frozen=True)
@@ -59,17 +61,17 @@ class PileItem:
 
     #: What people call it, and the command line takes.
     id: str
-    event: str
-    source: str
-    type: str
-    destination: str
-    action: str
-    rule: str
-    code: str
-    why: str
     #: When it came there, and when its event came in.
     at: str
     received: str = ""
+    event: str = ""
+    source: str = ""
+    type: str = ""
+    destination: str = ""
+    action: str = ""
+    rule: str = ""
+    code: str = ""
+    why: str = ""
     #: Of a box: the delivery at its head, and how many wait in it.
     head: str = ""
     waiting: int = 0
@@ -173,29 +175,16 @@ async def _read_pile(request: Request, pile: str) -> list[PileItem]:
 
 
 def _dead(row: Mapping[str, Any]) -> PileItem:
-    names = ("id", "event", "source", "type", "destination", "action", "rule", "code", "why")
+    names = (*COMMON, "destination", "action", "rule", "event")
     return PileItem(**{name: row[name] for name in names}, at=from_epoch(row["ended"] or row["at"]))
 
 
 def _box(held: HeldBox) -> PileItem:
-    return PileItem(
-        held.id,
-        held.event,
-        held.source,
-        held.type,
-        held.destination,
-        held.action,
-        held.rule,
-        held.code,
-        held.why,
-        from_epoch(held.at),
-        head=held.item,
-        waiting=held.waiting,
-    )
+    names = (*COMMON, "destination", "action", "rule", "event", "waiting")
+    return PileItem(**{name: getattr(held, name) for name in names}, at=from_epoch(held.at), head=held.item)
 
 
 def _aside(one: AsideView) -> PileItem:
     event = "" if one.shelf == "refused" else one.id
-    return PileItem(
-        one.id, event, one.source, one.type, "", "", "", one.code, one.why, from_epoch(one.at), one.received
-    )
+    common = {name: getattr(one, name) for name in COMMON}
+    return PileItem(**common, at=from_epoch(one.at), received=one.received, event=event)
