@@ -38,7 +38,9 @@ ABOUT: Mapping[str, str] = {
     "boxes": N_("All later deliveries of the same object wait behind the first one, until a person decides."),
     "quarantine": N_("Events that could not be read. They are kept as they came, for 30 days."),
     "refused": N_("Requests that were not taken: their senders were told so."),
-    "unmatched": N_("Events that no rule wanted, kept because their source says `retain`."),
+    "unmatched": N_(
+        "Events that no rule wanted, kept for 24 hours, or for as long as their source says (`retain_unmatched`)."
+    ),
 }
 #: What a cause is made of.
 CAUSE: Mapping[str, tuple[str, ...]] = {
