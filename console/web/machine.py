@@ -14,7 +14,8 @@ from console.access import Audit, Role, Tokens, Users
 from console.api.audit import read_question
 from console.api.notebook import Unclear
 from console.api.request import get_actor, get_mailroom
-from console.web import acts, page, snapshots, todo, words
+from console.web import page, snapshots, todo, words
+from console.web.act_catalogue import ACTS
 from mailroom import migration
 
 #: Lines of the audit on one page.
@@ -61,7 +62,7 @@ async def show_audit(request: Request) -> Response:
         lines=lines,
         by=by,
         verb=verb,
-        deeds={**words.DEEDS} | {name: act.button for name, act in acts.ACTS.items()},
+        deeds={**words.DEEDS} | {name: act.button for name, act in ACTS.items()},
         older={"by": by, "verb": verb, "cursor": before} if before else None,
     )
 

@@ -9,7 +9,8 @@ import pytest
 import console
 from console import people
 from console.jobs.orders import JobVerb
-from console.web import acts, page, words
+from console.web import page, words
+from console.web.act_catalogue import ACTS
 from console.web.piles import CHOOSABLE
 from mailroom import ledger
 from mailroom.sentences import say
@@ -60,7 +61,7 @@ def test_every_word_of_an_act_an_attempt_and_a_choice_is_said() -> None:
         verbs |= set(re.findall(written, file.read_text()))
     verbs |= {f"{verb}_case" for verb in ("know", "mute", "unmute", "solve")}
     verbs |= {f"{verb}_job" for verb in ("pause", "resume", "stop", "undo")}
-    assert verbs - words.DEEDS.keys() - acts.ACTS.keys() == set()
+    assert verbs - words.DEEDS.keys() - ACTS.keys() == set()
     assert ledger.DECISIONS - words.DEEDS.keys() == set()
     assert set(get_args(ledger.Outcome)) == words.ATTEMPTS.keys()
     assert {reading.read_as for reading in people.read("a:b:c@example.org")} <= words.READINGS.keys()
