@@ -4,14 +4,13 @@ Comes in: which shelf, and what was chosen on the command line. Goes out: what t
 anything in or gives it up without a yes.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 import click
 
-from console import bulk, settings
+from console import bulk, json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.render import rooms, tables
 from mailroom.operator import Shelf
@@ -46,7 +45,7 @@ def list_kept(shelf: Shelf, given: Mapping[str, Any], *, each: bool, as_json: bo
     """Print what lies there, by cause."""
     found = open_client().get(f"/{shelf}?{bulk.query(given, **({'items': 'true'} if each else {}))}")
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        json_output.write(found)
         return
     if not found["total"]:
         click.echo(f"No {NOUNS[shelf]}.")
@@ -65,7 +64,7 @@ def show_kept(shelf: Shelf, id: str, *, payload: bool, reason: str, as_json: boo
         demand_reason(reason)
     kept = client.post(f"/{shelf}/look", {"id": id, "reason": reason}) if payload else None
     if as_json:
-        click.echo(json.dumps({**found, **({"payload": kept} if kept else {})}, indent=2, ensure_ascii=False))
+        json_output.write({**found, **({"payload": kept} if kept else {})})
         return
     tables.out().print(rooms.aside(found))
     if kept:
@@ -80,7 +79,7 @@ def demand_reason(reason: str) -> None:
 
 def print_payload(kept: Mapping[str, Any]) -> None:
     """Print what was kept, as a program would read it."""
-    click.echo(json.dumps({"head": kept["head"], "body": kept["body"]}, indent=2, ensure_ascii=False))
+    json_output.write({"head": kept["head"], "body": kept["body"]})
 
 
 def retry_kept(shelf: Shelf, given: Mapping[str, Any], ids: Sequence[str], how: Mapping[str, Any], **ask: Any) -> None:

@@ -4,7 +4,6 @@ Comes in: options of the command line. Goes out: a query for the console; then, 
 console, and how its items ended. Never changes anything without a yes.
 """
 
-import json
 import re
 import secrets
 import sys
@@ -17,7 +16,7 @@ from urllib.parse import urlencode
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from console import settings
+from console import json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.errors import SAID_NO
 from console.render import rooms, tables
@@ -166,7 +165,7 @@ until = click.option(
 decision = add_options(
     reason,
     click.option("--yes", is_flag=True, help="Do it, do not ask."),
-    click.option("--json", "as_json", is_flag=True, help="As JSON."),
+    json_output.option,
 )
 rate = click.option(
     "--rate", type=ItemsPerSecond(), default=0.0, help="At most so many: 5/s, 100/m. As fast as can be."
@@ -212,7 +211,7 @@ def carry_out(
     asks = not yes and not dry
     if as_json:
         if dry or asks or not found["count"]:
-            click.echo(json.dumps({"dry_run": True, **found}, indent=2, ensure_ascii=False))
+            json_output.write({"dry_run": True, **found})
     elif not found["count"]:
         click.echo(f"No {noun} of this kind.")
     else:
@@ -229,7 +228,7 @@ def carry_out(
     if not more.get("detach"):
         job = _follow(client, job, quiet=as_json)
     if as_json:
-        click.echo(json.dumps(job, indent=2, ensure_ascii=False))
+        json_output.write(job)
     else:
         tell(job)
     if not more.get("detach") and job["words"].get("done", 0) < job["count"]:

@@ -1,12 +1,11 @@
 """`relais audit list`."""
 
-import json
 from typing import Any
 
 import click
 from rich.table import Table
 
-from console import bulk, settings
+from console import bulk, json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.render import tables
 
@@ -18,7 +17,7 @@ from console.render import tables
 @click.option("--until", type=bulk.Since(), default=0, help="Only before then.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many.")
 @click.option("--csv", "as_csv", is_flag=True, help="All of them, as CSV.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(limit: int, as_csv: bool, as_json: bool, **given: Any) -> None:
     """List who did, searched and saw what, and why.
 
@@ -37,7 +36,7 @@ def command(limit: int, as_csv: bool, as_json: bool, **given: Any) -> None:
         return
     found = client.get(f"/audit?{bulk.query(given, limit=str(limit))}")
     if as_json:
-        click.echo(json.dumps(found["audit"], indent=2, ensure_ascii=False))
+        json_output.write(found["audit"])
         return
     if not found["audit"]:
         click.echo("Nobody has done or searched anything of this kind.")

@@ -1,18 +1,17 @@
 """`relais boxes list`."""
 
-import json
 from typing import Any
 
 import click
 
-from console import bulk, settings
+from console import bulk, json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.render import rooms, tables
 
 
 @click.command()
 @bulk.filters
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(as_json: bool, **given: Any) -> None:
     """List the boxes that are held for a person, with reason and age.
 
@@ -23,7 +22,7 @@ def command(as_json: bool, **given: Any) -> None:
     """
     found = ConsoleClient(settings.load(ClientSettings)).get(f"/boxes?{bulk.query(given)}")
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        json_output.write(found)
     elif not found["total"]:
         click.echo("No box is held.")
     else:

@@ -1,12 +1,11 @@
 """`relais cases list`."""
 
-import json
 from typing import get_args
 
 import click
 from rich.table import Table
 
-from console import bulk, settings
+from console import bulk, json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.render import rooms, tables
 from mailroom.cases import CaseState
@@ -14,7 +13,7 @@ from mailroom.cases import CaseState
 
 @click.command()
 @click.option("--state", type=click.Choice(get_args(CaseState)), help="Only cases in this state.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(state: str | None, as_json: bool) -> None:
     """List failures by their cause, and what people say of them.
 
@@ -26,7 +25,7 @@ def command(state: str | None, as_json: bool) -> None:
     client = ConsoleClient(settings.load(ClientSettings))
     found = client.get(f"/cases?{bulk.query({'state': state})}")["cases"]
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        json_output.write(found)
         return
     if not found:
         click.echo("No failures of this kind.")

@@ -1,11 +1,10 @@
 """`relais dead list`."""
 
-import json
 from typing import Any
 
 import click
 
-from console import bulk, settings
+from console import bulk, json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.render import rooms, tables
 
@@ -13,7 +12,7 @@ from console.render import rooms, tables
 @click.command()
 @bulk.filters
 @click.option("--each", is_flag=True, help="Name each of them, not only their causes.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(each: bool, as_json: bool, **given: Any) -> None:
     """Count what could not be delivered, by cause.
 
@@ -26,7 +25,7 @@ def command(each: bool, as_json: bool, **given: Any) -> None:
     more = {"items": "true"} if each else {}
     found = ConsoleClient(settings.load(ClientSettings)).get(f"/dead?{bulk.query(given, **more)}")
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        json_output.write(found)
         return
     if not found["total"]:
         click.echo("No dead letters.")

@@ -1,12 +1,11 @@
 """`relais doctor`."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from console import book, settings
+from console import book, json_output, settings
 from console.checks import doctor, keys
 from console.errors import SAID_NO
 
@@ -37,7 +36,7 @@ def command(with_keys: bool, folder: Path | None, as_json: bool) -> None:
     if with_keys:
         found = replace(found, checks=(*found.checks, *keys.check(book.load(folder))))
     if as_json:
-        click.echo(json.dumps(found.as_json(), ensure_ascii=False, indent=2))
+        json_output.write(found.as_json())
     else:
         click.echo(click.style(found.says[0].upper() + found.says[1:] + ".", bold=True))
         for check in found.checks:

@@ -1,12 +1,11 @@
 """`relais events list`."""
 
-import json
 from typing import Any, get_args
 from urllib.parse import urlencode
 
 import click
 
-from console import settings
+from console import json_output, settings
 from console.bulk import Since, Who
 from console.client import ClientSettings, ConsoleClient
 from console.render import events, tables
@@ -28,7 +27,7 @@ from mailroom.ledger import EventState
 @click.option("--until", type=Since(), default=0, help="Received before then.")
 @click.option("--count", is_flag=True, help="Say only how many there are.")
 @click.option("--csv", "as_csv", is_flag=True, help="All of them as CSV, a line for each delivery.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(
     limit: int, before: str, since: int, until: int, count: bool, as_csv: bool, as_json: bool, **chosen: str | None
 ) -> None:
@@ -53,7 +52,7 @@ def command(
     asked |= {"limit": 1 if count else limit, **({"cursor": before} if before else {})}
     page = client.get(f"/events?{urlencode({**asked, 'total': 'true'} if count else asked)}")
     if as_json:
-        click.echo(json.dumps(page, indent=2, ensure_ascii=False))
+        json_output.write(page)
     elif count:
         click.echo(page["total"])
     elif not page["events"]:

@@ -1,11 +1,10 @@
 """`relais events show`."""
 
-import json
 from urllib.parse import quote
 
 import click
 
-from console import aside, bulk
+from console import aside, bulk, json_output
 from console.errors import SAID_NO
 from console.render import events, tables
 
@@ -17,7 +16,7 @@ from console.render import events, tables
 )
 @click.option("--payload", is_flag=True, help="With its payload, while that is kept. The story says who looked.")
 @bulk.reason
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(event: str, wait: float, payload: bool, reason: str, as_json: bool) -> None:
     """Show one event: rules, deliveries, attempts.
 
@@ -42,7 +41,7 @@ def command(event: str, wait: float, payload: bool, reason: str, as_json: bool) 
     found = client.get(f"/events/{quote(event, safe='')}?wait={wait:g}")
     kept = client.post("/events/look", {"id": event, "reason": reason}) if payload else None
     if as_json:
-        click.echo(json.dumps({**found, **({"payload": kept} if kept else {})}, indent=2, ensure_ascii=False))
+        json_output.write({**found, **({"payload": kept} if kept else {})})
         return
     tables.out().print(events.tree(found))
     if kept:

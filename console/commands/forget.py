@@ -1,7 +1,6 @@
 """`relais forget`."""
 
 import asyncio
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import click
 
-from console import bulk, receipts, settings
+from console import bulk, json_output, receipts, settings
 from console.checks.doctor import DoctorSettings
 from console.client import ClientSettings, ConsoleClient
 from console.errors import USAGE, UserError
@@ -71,7 +70,7 @@ def command(
     asked = {"text": text, "reason": reason, "mentions": mentions, "at": at}
     found = client.post("/people/forget", {**asked, "dry": True}, PATIENCE)
     if dry_run and as_json:
-        click.echo(json.dumps(found, indent=2))
+        json_output.write(found)
         return
     if not as_json:
         _show(found, at)
@@ -81,7 +80,7 @@ def command(
         raise UserError("nothing was erased; say --yes", status=USAGE)
     done = client.post("/people/forget", {**asked, "dry": False}, PATIENCE)
     if as_json:
-        click.echo(json.dumps(done, indent=2))
+        json_output.write(done)
     else:
         _tell(done["receipt"])
 
@@ -136,7 +135,7 @@ def _tell(receipt: Mapping[str, Any]) -> None:
 
 def _list(found: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        json_output.write(found)
         return
     for one in found["receipts"]:
         erased = one["counts"]
@@ -171,7 +170,7 @@ def _forget_again() -> list[ForgetReceipt]:
 
 def _say_again(again: list[ForgetReceipt], *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"forgotten": [{"id": one.id, "counts": one.counts} for one in again]}, indent=2))
+        json_output.write({"forgotten": [{"id": one.id, "counts": one.counts} for one in again]})
         return
     many = tables.say_count(len(again), "person", "persons")
     click.echo(f"{many} forgotten once more." if again else "The store knows all who were forgotten.")

@@ -1,7 +1,6 @@
 """`relais hooks`."""
 
 import asyncio
-import json
 import os
 import time
 from dataclasses import asdict
@@ -10,7 +9,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from console import book, hooks, replay
+from console import book, hooks, json_output, replay
 from console.errors import SAID_NO, UserError
 from console.hooks import HookReport
 from console.render import tables
@@ -27,7 +26,7 @@ from rules.source.problem import did_you_mean
 @click.argument("source")
 @click.option("--to", help="Our public address, https://relais.example.org; for register and remove.")
 @click.option("--book", "folder", type=click.Path(path_type=Path), help="The book [RELAIS_BOOK, rules/book].")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(what: str, source: str, to: str | None, folder: Path | None, as_json: bool) -> None:
     """List, register or remove webhooks at the platform of a source.
 
@@ -52,7 +51,7 @@ def command(what: str, source: str, to: str | None, folder: Path | None, as_json
     except ApiFailed as exc:
         raise UserError(f"{source}: {exc.code}: {exc.hint}", status=SAID_NO) from exc
     if as_json:
-        click.echo(json.dumps({"hooks": [asdict(one) for one in found]}, indent=2))
+        json_output.write({"hooks": [asdict(one) for one in found]})
     elif not found:
         click.echo(f"{source}: there is no webhook.")
     else:

@@ -1,11 +1,10 @@
 """`relais people find`."""
 
-import json
 import sys
 
 import click
 
-from console import settings
+from console import json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.errors import SAID_NO, UserError
 from console.render import events, tables
@@ -13,7 +12,7 @@ from console.render import events, tables
 
 @click.command()
 @click.argument("text")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(text: str, as_json: bool) -> None:
     """Find what came of whom TEXT is about: an address, a telephone number, an id.
 
@@ -34,7 +33,7 @@ def command(text: str, as_json: bool) -> None:
     found = [each for each in readings if each["events"]]
     if as_json:
         people = [{**each, **client.get(f"/people/{each['who']}")} for each in found]
-        click.echo(json.dumps({"readings": readings, "people": people}, indent=2, ensure_ascii=False))
+        json_output.write({"readings": readings, "people": people})
     elif not found:
         words = ", ".join(each["read_as"] for each in readings)
         raise UserError(f"no event of the last 31 days (read as: {words})", status=SAID_NO)

@@ -1,17 +1,15 @@
 """`relais people show`."""
 
-import json
-
 import click
 
-from console import bulk, settings
+from console import bulk, json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.commands.people_find import show
 
 
 @click.command(cls=bulk.HashCommand)
 @click.argument("who", type=bulk.Who())
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(who: str, as_json: bool) -> None:
     """Show the events of whom the hash WHO stands for.
 
@@ -23,6 +21,6 @@ def command(who: str, as_json: bool) -> None:
     """
     client = ConsoleClient(settings.load(ClientSettings))
     if as_json:
-        click.echo(json.dumps(client.get(f"/people/{who}"), indent=2, ensure_ascii=False))
+        json_output.write(client.get(f"/people/{who}"))
     else:
         show(client, who)

@@ -1,6 +1,5 @@
 """`relais pull`."""
 
-import json
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +9,7 @@ import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
-from console import settings
+from console import json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.errors import SAID_NO
 from console.render import tables
@@ -27,7 +26,7 @@ GOES_ON = ("quota", "limited", "unavailable", "store_unavailable")
 @click.option("--until", type=click.DateTime(), help="Until then; otherwise until now.")
 @click.option("--stop", is_flag=True, help="Stop the back-fill that goes on; what it has brought stays.")
 @click.option("--no-wait", is_flag=True, help="Only ask for it: the receivers go on by themselves.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(
     source: str | None, since: datetime | None, until: datetime | None, stop: bool, no_wait: bool, as_json: bool
 ) -> None:
@@ -64,7 +63,7 @@ def command(
             return
     found = [one for one in client.get("/pulls")["pulls"] if source in (None, one["source"])]
     if as_json:
-        click.echo(json.dumps({"pulls": found}, indent=2, ensure_ascii=False))
+        json_output.write({"pulls": found})
     elif not found:
         click.echo("Nothing has been fetched from any source yet.")
     else:

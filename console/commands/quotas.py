@@ -1,6 +1,5 @@
 """`relais quotas`."""
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,13 +9,13 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from console import settings
+from console import json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.render import tables
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(as_json: bool) -> None:
     """Show what the quotas of vendors' keys were used for, and how long they last.
 
@@ -31,7 +30,7 @@ def command(as_json: bool) -> None:
     """
     found = ConsoleClient(settings.load(ClientSettings)).get("/quotas")
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        json_output.write(found)
     elif not found["quotas"]:
         click.echo("No key has a quota: write quota: 5000/day under a destination.")
     else:

@@ -1,6 +1,5 @@
 """`relais reconcile`."""
 
-import json
 from collections import Counter
 from datetime import datetime
 from typing import Any
@@ -9,7 +8,7 @@ from urllib.parse import quote
 import click
 from rich.table import Table
 
-from console import bulk, settings
+from console import bulk, json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.commands import pull
 from console.errors import SAID_NO, UserError
@@ -46,7 +45,7 @@ def command(source: str, since: int, dry_run: bool, yes: bool, as_json: bool) ->
         taken = done.get("new", 0)
     if as_json:
         told = {"source": source, "compared": fill.get("fetched", 0), "missing": missing, "taken_in": taken}
-        click.echo(json.dumps({**told, "events": fill.get("missing", [])}, indent=2, ensure_ascii=False))
+        json_output.write({**told, "events": fill.get("missing", [])})
     elif taken:
         click.echo(f"{source}: {taken} taken in.")
 

@@ -4,13 +4,13 @@ from typing import Any
 
 import click
 
-from console import aside
+from console import aside, json_output
 
 
 @click.command()
 @aside.filters
 @click.option("--each", is_flag=True, help="Name each of them, not only their causes.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(each: bool, as_json: bool, **given: Any) -> None:
     """Count refused requests, by cause.
 

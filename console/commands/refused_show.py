@@ -2,14 +2,14 @@
 
 import click
 
-from console import aside, bulk
+from console import aside, bulk, json_output
 
 
 @click.command()
 @click.argument("request")
 @click.option("--payload", is_flag=True, help="With what was kept of it. The story says who looked.")
 @bulk.reason
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(request: str, payload: bool, reason: str, as_json: bool) -> None:
     """Show one of them and its story; its payload only when asked to.
 

@@ -1,7 +1,6 @@
 """`relais replay`."""
 
 import asyncio
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from console import book, replay, settings
+from console import book, json_output, replay, settings
 from console.client import ClientSettings
 from console.errors import SAID_NO, UserError
 from console.processes import up
@@ -32,7 +31,7 @@ from console.replay import ReplayReport, ReplayRequest
 @click.option("--wait", is_flag=True, help="Wait until every event is settled, and say how it ended.")
 @click.option("--within", type=click.FloatRange(0), default=60, show_default=True, help="Seconds to wait for that.")
 @click.option("--book", "folder", type=click.Path(path_type=Path), help="The book [RELAIS_BOOK, rules/book].")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 @click.option("--junit", type=click.Path(path_type=Path), help="Also write JUnit's XML to this file; - is the output.")
 def command(
     paths: tuple[Path, ...],
@@ -112,7 +111,7 @@ def send_and_show(
         with click.open_file(str(junit), "w", encoding="utf-8") as file:
             file.write(replay.as_junit(report) + "\n")
     if as_json:
-        click.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
+        json_output.write(report.as_json())
     elif str(junit) != "-":
         show(report, repeat)
     if not report.good:

@@ -1,16 +1,14 @@
 """`relais rooms list`."""
 
-import json
-
 import click
 
-from console import settings
+from console import json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.render import rooms, tables
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(as_json: bool) -> None:
     """List the inbox and the destinations: what waits, what is held or paused, why and since when.
 
@@ -23,7 +21,7 @@ def command(as_json: bool) -> None:
     """
     found = ConsoleClient(settings.load(ClientSettings)).get("/rooms")
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        json_output.write(found)
     elif not found["rooms"]:
         click.echo("Nothing has ever waited anywhere.")
     else:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
-from console import book, catalogue
+from console import book, catalogue, json_output
 from console.render import abilities
 from rules.catalogue import ActionKind, Catalogue
 
@@ -18,7 +18,7 @@ from rules.catalogue import ActionKind, Catalogue
 @click.command()
 @click.argument("name", required=False)
 @click.option("--book", "folder", type=click.Path(path_type=Path), help="The book [RELAIS_BOOK, rules/book].")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(name: str | None, folder: Path | None, as_json: bool) -> None:
     """List the actions of the book's destinations: who can what, arguments, what they write, consent.
 
@@ -39,7 +39,7 @@ def command(name: str | None, folder: Path | None, as_json: bool) -> None:
     }
     cannot = {f"{owner}.{action}": why for owner, kind in kinds.items() for action, why in kind.cannot.items()}
     if as_json:
-        click.echo(json.dumps(found | {name: {"cannot": why} for name, why in cannot.items()}, indent=2))
+        json_output.write(found | {name: {"cannot": why} for name, why in cannot.items()})
         return
     if name is None:
         click.echo(abilities.draw(kinds))

@@ -1,11 +1,10 @@
 """`relais rules check`."""
 
-import json
 from pathlib import Path
 
 import click
 
-from console import book, catalogue
+from console import book, catalogue, json_output
 from console.errors import SAID_NO, USAGE, UserError
 from console.render.tables import say_count
 from receiver.payload import read_payload
@@ -17,7 +16,7 @@ from rules.tools import testing
 
 @click.command()
 @click.argument("folder", metavar="[FOLDER|FILE]", type=click.Path(path_type=Path), required=False)
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 @click.option(
     "--format", "form", type=click.Choice(["text", "json", "github", "sarif"]), default="text", help="For CI."
 )
@@ -44,7 +43,7 @@ def command(folder: Path | None, as_json: bool, form: str, strict: bool) -> None
         checked = of_file(checked, only)
     match "json" if as_json else form:
         case "json":
-            click.echo(json.dumps(as_json_values(checked), indent=2, ensure_ascii=False))
+            json_output.write(as_json_values(checked))
         case "github":
             click.echo(as_annotations(checked.problems, str(place)))
         case "sarif":

@@ -1,11 +1,10 @@
 """`relais rules coverage`."""
 
-import json
 import time
 
 import click
 
-from console import settings
+from console import json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.commands.rules_preview import span
 from console.render import rules, tables
@@ -13,7 +12,7 @@ from console.render import rules, tables
 
 @click.command()
 @click.option("--since", metavar="TIME", callback=span, default="7d", help="How far back: 24h, 7d [7d; 31d at most].")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(since: int, as_json: bool) -> None:
     """Say of each rule how often it fired and when last, and which never do.
 
@@ -28,7 +27,7 @@ def command(since: int, as_json: bool) -> None:
     start = max(0, time.time_ns() // 1_000_000 - since)
     found = ConsoleClient(settings.load(ClientSettings)).get(f"/book/coverage?since={start}")
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        json_output.write(found)
         return
     tables.out().print(rules.coverage(found))
     click.echo(rules.summary(found), err=True)

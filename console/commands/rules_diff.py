@@ -1,12 +1,11 @@
 """`relais rules diff`."""
 
-import json
 from pathlib import Path
 from urllib.parse import quote
 
 import click
 
-from console import settings
+from console import json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.errors import UserError
 from rules.compiler import loader
@@ -19,7 +18,7 @@ COLOURS = {"added": "green", "removed": "red", "changed": "yellow", "moved": "bl
 @click.command()
 @click.argument("old")
 @click.argument("new")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(old: str, new: str, as_json: bool) -> None:
     """Say in words what one book does otherwise than another.
 
@@ -34,7 +33,7 @@ def command(old: str, new: str, as_json: bool) -> None:
     """
     changes = difference.compare(files(old), files(new))
     if as_json:
-        click.echo(json.dumps([change.as_json() for change in changes], indent=2, ensure_ascii=False))
+        json_output.write([change.as_json() for change in changes])
         return
     for change in changes:
         show(change)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import click
 
-from console import book, event_files, settings, stored_events
+from console import book, event_files, json_output, settings, stored_events
 from console.client import ClientSettings, ConsoleClient
 from console.errors import UserError
 from console.render import events as event_text
@@ -26,7 +26,7 @@ from rules.tools.explanation import Explanation, RuleExplained
 @click.option("--look-up", "answers", multiple=True, metavar="NAME=JSON", help="The answer to a look-up.")
 @click.option("--newest", multiple=True, metavar="TYPE=TIME", help="When the person's newest event of a type happened.")
 @click.option("--book", "folder", type=click.Path(path_type=Path), help="The book [RELAIS_BOOK, rules/book].")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(
     event: str,
     source: str | None,
@@ -84,7 +84,7 @@ def of_the_past(
         return
     found = ConsoleClient(settings.load(ClientSettings)).get(f"/events/{quote(event, safe='')}")
     if as_json:
-        click.echo(json.dumps({**found, "recomputed": False, "because": why}, indent=2, ensure_ascii=False))
+        json_output.write({**found, "recomputed": False, "because": why})
         return
     tables.out().print(event_text.tree(found))
     click.echo(f"This is the verdict of the time: {why}.", err=True)
@@ -93,7 +93,7 @@ def of_the_past(
 def told(found: Sequence[Explanation], as_json: bool) -> None:
     """Print explanations."""
     if as_json:
-        click.echo(json.dumps([each.as_json() for each in found], indent=2, ensure_ascii=False, default=str))
+        json_output.write([each.as_json() for each in found])
         return
     for each in found:
         show(each)

@@ -1,16 +1,14 @@
 """`relais rules history`."""
 
-import json
-
 import click
 
-from console import settings
+from console import json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.render import rooms
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(as_json: bool) -> None:
     """List the books that were in force, the newest first.
 
@@ -24,7 +22,7 @@ def command(as_json: bool) -> None:
     """
     found = ConsoleClient(settings.load(ClientSettings)).get("/books")["books"]
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        json_output.write(found)
         return
     for one in found:
         here = "  in force" if one["current"] else ""

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from console import book, event_files, replay
+from console import book, event_files, json_output, replay
 from console import stored_events as recorded_events
 from console.errors import SAID_NO, UserError
 from console.event_files import read_answers
@@ -40,7 +40,7 @@ def span(_context: click.Context, _option: click.Parameter, text: str | None) ->
 @click.option(
     "--book", "folder", type=click.Path(path_type=Path), help="The book of now [RELAIS_BOOK; with --since: in force]."
 )
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(
     new: Path,
     files: tuple[Path, ...],
@@ -76,7 +76,7 @@ def command(
     found = preview.preview(old_book, new_book, recorded.events, lambda asked, *_: known.get(asked.name))
     if as_json:
         told = {**found.as_json(), "payloads": {"gone": recorded.gone, "unreadable": recorded.unreadable}}
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False, default=str))
+        json_output.write(told)
     else:
         show(found)
         show_missing(recorded)

@@ -1,11 +1,10 @@
 """`relais rules schema`."""
 
-import json
 from pathlib import Path
 
 import click
 
-from console import book, catalogue
+from console import book, catalogue, json_output
 from console.errors import UserError
 from rules.compiler import json_schema
 
@@ -27,4 +26,4 @@ def command(folder: Path | None) -> None:
         loaded = book.load(folder)
     except UserError:
         loaded = None  # a book that is being written may have errors, and its author needs completion most
-    click.echo(json.dumps(json_schema.schema(catalogue.build(), loaded), indent=2, ensure_ascii=False))
+    json_output.write(json_schema.schema(catalogue.build(), loaded))

@@ -1,11 +1,10 @@
 """`relais rules shadow`."""
 
-import json
 from pathlib import Path
 
 import click
 
-from console import book, settings
+from console import book, json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.render import rules, tables
 
@@ -13,7 +12,7 @@ from console.render import rules, tables
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
 @click.option("--end", is_flag=True, help="Observe it no longer.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(folder: Path | None, end: bool, as_json: bool) -> None:
     """Observe a whole new book beside the one in force, and say what it would do otherwise.
 
@@ -39,7 +38,7 @@ def command(folder: Path | None, end: bool, as_json: bool) -> None:
     else:
         found = console.get("/book/shadow")
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        json_output.write(found)
     elif end:
         ended = found["ended"]
         click.echo(f"{ended} is no longer observed." if ended else "No book was observed.")

@@ -1,13 +1,12 @@
 """`relais rules show`."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
 import click
 
-from console import settings
+from console import json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.errors import UserError
 
@@ -15,7 +14,7 @@ from console.errors import UserError
 @click.command()
 @click.argument("version", default="current")
 @click.option("--write", "folder", type=click.Path(path_type=Path), help="Write its files into this new folder.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(version: str, folder: Path | None, as_json: bool) -> None:
     """Print a book that was in force, by its version.
 
@@ -31,7 +30,7 @@ def command(version: str, folder: Path | None, as_json: bool) -> None:
         _write(found["files"], folder)
         return
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        json_output.write(found)
         return
     for name, text in found["files"].items():
         click.secho(f"# {name}, version {found['version']}", bold=True)

@@ -1,11 +1,10 @@
 """`relais rules status`."""
 
-import json
 from pathlib import Path
 
 import click
 
-from console import book, catalogue
+from console import book, catalogue, json_output
 from console.commands import rules_check
 from console.errors import SAID_NO
 from rules.compiler import loader, reload
@@ -15,7 +14,7 @@ NOT_YET = "not in force yet: workers that run and see this folder take it within
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(folder: Path | None, as_json: bool) -> None:
     """Say which book is in force, and whether the files on disk could take its place.
 
@@ -39,7 +38,7 @@ def command(folder: Path | None, as_json: bool) -> None:
             "waits": str(waits) if waits else None,
             **rules_check.as_json_values(checked),
         }
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        json_output.write(told)
     else:
         click.echo(f"in force: {current or 'none yet'}")
         if on_disk is None:

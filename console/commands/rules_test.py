@@ -1,13 +1,12 @@
 """`relais rules test`."""
 
 import contextlib
-import json
 import time
 from pathlib import Path
 
 import click
 
-from console import book
+from console import book, json_output
 from console.errors import SAID_NO, UserError
 from receiver import payload
 from rules.compiler import loader
@@ -23,7 +22,7 @@ LOOK_EVERY = 0.5
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
 @click.option("--name", "names", multiple=True, help="Only the test of this name; may be repeated.")
 @click.option("--watch", is_flag=True, help="Run again whenever a file changes; Ctrl-C ends.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 @click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text", help="For CI.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Also write JUnit's XML to this file; - is the output.")
 def command(
@@ -52,7 +51,7 @@ def command(
             file.write(testing.as_junit(results, str(place)) + "\n")
     match "json" if as_json else form:
         case "json":
-            click.echo(json.dumps(testing.as_json(results), indent=2, ensure_ascii=False))
+            json_output.write(testing.as_json(results))
         case "github":
             click.echo(as_annotations(testing.as_problems(results), str(place)))
         case _ if str(junit) != "-":

@@ -1,6 +1,5 @@
 """`relais settings`."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,14 +9,14 @@ import click
 from dotenv import dotenv_values
 from rich.table import Table
 
-from console import settings
+from console import json_output, settings
 from console.render import tables
 from console.settings import EffectiveSetting, Setting
 
 
 @click.command()
 @click.option("--effective", is_flag=True, help="What each is here, and where that comes from.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(effective: bool, as_json: bool) -> None:
     """Print every setting, its default and what it means.
 
@@ -39,7 +38,7 @@ def command(effective: bool, as_json: bool) -> None:
 
 def _print(found: Sequence[Setting] | Sequence[EffectiveSetting], as_json: bool, table: Table) -> None:
     if as_json:
-        click.echo(json.dumps([asdict(setting) for setting in found], indent=2))
+        json_output.write([asdict(setting) for setting in found])
         return
     for setting in found:
         if isinstance(setting, Setting):

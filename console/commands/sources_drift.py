@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import click
 
-from console import held_events, settings
+from console import held_events, json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.render import sources, tables
 from console.render.tables import say_count
@@ -14,7 +14,7 @@ from console.render.tables import say_count
 @click.command()
 @click.argument("source", required=False)
 @click.option("--accept", is_flag=True, help="Take what it sends now as usual.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(source: str | None, accept: bool, as_json: bool) -> None:
     """Show what changed in what sources send: fields and types.
 
@@ -37,6 +37,6 @@ def command(source: str | None, accept: bool, as_json: bool) -> None:
         return
     found = client.get(f"/sources/drift?source={quote(source, safe='')}" if source else "/sources/drift")
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        json_output.write(found)
     else:
         tables.out().print(sources.draw_drift(found["sources"]))

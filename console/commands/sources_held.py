@@ -1,11 +1,9 @@
 """`relais sources held`."""
 
-import json
-
 import click
 from rich.table import Table
 
-from console import held_events, settings
+from console import held_events, json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.errors import SAID_NO
 from console.render import tables
@@ -15,7 +13,7 @@ from console.render import tables
 @click.argument("source")
 @held_events.filters
 @click.option("--each", is_flag=True, help="Each event, in the order of routing.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(source: str, kind: str, before: int, events: tuple[str, ...], each: bool, as_json: bool) -> None:
     """Show what waits of a held source.
 
@@ -28,7 +26,7 @@ def command(source: str, kind: str, before: int, events: tuple[str, ...], each: 
     """
     found = held_events.ask(ConsoleClient(settings.load(ClientSettings)), source, kind, before, events)
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        json_output.write(found)
     elif found["hold"] is None:
         click.echo(f"{source} is not held.")
     else:

@@ -1,16 +1,14 @@
 """`relais sources list`."""
 
-import json
-
 import click
 
-from console import settings
+from console import json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.render import sources, tables
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(as_json: bool) -> None:
     """Show each source: when it sent last, how often usually, what came today.
 
@@ -25,7 +23,7 @@ def command(as_json: bool) -> None:
     """
     found = ConsoleClient(settings.load(ClientSettings)).get("/sources")
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        json_output.write(found)
     elif not found["sources"]:
         click.echo("The book in force has no source.")
     else:

@@ -1,6 +1,5 @@
 """`relais spool list`."""
 
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from console import settings
+from console import json_output, settings
 from console.checks import doctor
 from console.errors import UserError
 from console.render import tables
@@ -31,7 +30,7 @@ def command(as_json: bool) -> None:
     except spool.SpoolFailed as exc:
         raise UserError(str(exc), mend="run it as the user of the receiver") from exc
     if as_json:
-        click.echo(json.dumps([asdict(one) for one in found], indent=2, ensure_ascii=False))
+        json_output.write([asdict(one) for one in found])
     elif not found:
         click.echo(f"Nothing is set aside in {folder}.")
     else:

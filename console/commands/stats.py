@@ -1,12 +1,11 @@
 """`relais stats`."""
 
-import json
 from typing import Any
 
 import click
 from rich.table import Table
 
-from console import settings
+from console import json_output, settings
 from console.bulk import UNITS, read_span
 from console.client import ClientSettings, ConsoleClient
 from console.render import tables
@@ -47,7 +46,7 @@ def command(span: float, as_json: bool) -> None:
     """
     found = ConsoleClient(settings.load(ClientSettings)).get(f"/stats?span={span:.0f}")
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        json_output.write(found)
         return
     out = tables.out()
     sources = Table("source", "events", "course", box=None, pad_edge=False)

@@ -1,17 +1,15 @@
 """`relais tokens list`."""
 
-import json
-
 import click
 from rich.table import Table
 
-from console import settings
+from console import json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.render import tables
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(as_json: bool) -> None:
     """List the tokens, and when each was used last.
 
@@ -23,7 +21,7 @@ def command(as_json: bool) -> None:
     """
     found = ConsoleClient(settings.load(ClientSettings)).get("/tokens")["tokens"]
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        json_output.write(found)
         return
     if not found:
         click.echo("There is no named token yet: relais tokens add NAME --role viewer")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from console import book, replay, trigger
+from console import book, json_output, replay, trigger
 from console.commands.replay import send_and_show
 from console.errors import UserError
 from rules.source.problem import did_you_mean
@@ -26,7 +26,7 @@ from rules.source.problem import did_you_mean
 @click.option("--wait", is_flag=True, help="Wait until every event is settled, and say how it ended.")
 @click.option("--within", type=click.FloatRange(0), default=60, show_default=True, help="Seconds to wait for that.")
 @click.option("--book", "folder", type=click.Path(path_type=Path), help="The book [RELAIS_BOOK, rules/book].")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 @click.option("--junit", type=click.Path(path_type=Path), help="Also write JUnit's XML to this file; - is the output.")
 def command(
     source: str,

@@ -1,13 +1,12 @@
 """`relais upgrade check`."""
 
-import json
 from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
 
 import click
 
-from console import book, settings
+from console import book, json_output, settings
 from console.checks import doctor, upgrade
 from console.commands.rules_preview import span
 from console.errors import SAID_NO
@@ -16,7 +15,7 @@ from console.errors import SAID_NO
 @click.command()
 @click.option("--since", metavar="TIME", default="7d", callback=span, help="Compare events of this time: 12h, 7d [7d].")
 @click.option("--book", "folder", type=click.Path(path_type=Path), help="The book [RELAIS_BOOK, rules/book].")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(since: int, folder: Path | None, as_json: bool) -> None:
     """Say whether this version can take over from the one that runs.
 
@@ -37,7 +36,7 @@ def command(since: int, folder: Path | None, as_json: bool) -> None:
     well = all(check.ok for check in checks)
     if as_json:
         told = {"version": version, "well": well, "verdict": says, "checks": [check.as_json() for check in checks]}
-        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
+        json_output.write(told)
     else:
         click.secho(f"Relais {version}: {says}.", bold=True)
         for check in checks:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from console import bulk, settings
+from console import bulk, json_output, settings
 from console.access import Role
 from console.client import ClientSettings, ConsoleClient
 
@@ -24,7 +24,7 @@ payloads = click.option("--payloads", is_flag=True, help="They may also see payl
 @role
 @payloads
 @bulk.reason
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(name: str, as_json: bool, **given: Any) -> None:
     """Add a person who may use the console, or give one another role.
 

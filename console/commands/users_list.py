@@ -1,17 +1,15 @@
 """`relais users list`."""
 
-import json
-
 import click
 from rich.table import Table
 
-from console import settings
+from console import json_output, settings
 from console.client import ClientSettings, ConsoleClient
 from console.render import tables
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_output.option
 def command(as_json: bool) -> None:
     """List the people who may use the console.
 
@@ -21,7 +19,7 @@ def command(as_json: bool) -> None:
     """
     found = ConsoleClient(settings.load(ClientSettings)).get("/users")["users"]
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        json_output.write(found)
         return
     if not found:
         click.echo("Nobody is named yet: relais users add NAME --role operator")
