@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import click
 
-from console import bulk, json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk, json_output
+from console.client import ConsoleClient
 from console.render import rooms, tables
 from mailroom.operator import Shelf
 
@@ -38,7 +38,7 @@ even_if_older = click.option(
 
 def open_client() -> ConsoleClient:
     """Return the console that the settings name."""
-    return ConsoleClient(settings.load(ClientSettings))
+    return ConsoleClient.from_settings()
 
 
 def list_kept(shelf: Shelf, given: Mapping[str, Any], *, each: bool, as_json: bool) -> None:

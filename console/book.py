@@ -7,8 +7,8 @@ or a UserError with every problem in it. Never keeps a book that has errors.
 import os
 from pathlib import Path
 
-from console import catalogue, settings
-from console.client import ClientSettings, ConsoleClient
+from console import catalogue
+from console.client import ConsoleClient
 from console.errors import SAID_NO, UserError
 from rules.compiler import loader
 from rules.errors import BookRefused
@@ -49,7 +49,7 @@ def refused(place: Path, why: BookRefused) -> UserError:
 def read_in_force() -> Rulebook | None:
     """Return the book in force, None before the first. Raises UserError."""
     try:
-        files = ConsoleClient(settings.load(ClientSettings)).get("/books/current")["files"]
+        files = ConsoleClient.from_settings().get("/books/current")["files"]
     except UserError as exc:
         if exc.exit_code == SAID_NO:
             return None

@@ -16,8 +16,8 @@ from urllib.parse import urlencode
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from console import json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import json_output
+from console.client import ConsoleClient
 from console.errors import SAID_NO
 from console.render import rooms, tables
 from console.render.tables import say_count
@@ -204,7 +204,7 @@ def carry_out(
     `would`: what would become of them, `would be retried as they were sent`. `more`: `dry`, only show it; `detach`, do
     not wait for the end.
     """
-    client = ConsoleClient(settings.load(ClientSettings))
+    client = ConsoleClient.from_settings()
     found = client.post("/jobs", {**order, "dry": True})
     meant = f"{noun[0].upper()}{noun[1:]}: {found['count']} {would}."
     dry = more.get("dry", False)

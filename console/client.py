@@ -10,12 +10,13 @@ import http.client
 import json
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from console import settings
 from console.errors import SAID_NO, UserError
 
 
@@ -35,11 +36,16 @@ class ClientSettings(BaseSettings):
 class ConsoleClient:
     """One console."""
 
-    def __init__(self, settings: ClientSettings) -> None:
-        self.url = settings.console_url.rstrip("/")
+    def __init__(self, said: ClientSettings) -> None:
+        self.url = said.console_url.rstrip("/")
         self.headers = {}
-        if token := settings.console_token.get_secret_value():
+        if token := said.console_token.get_secret_value():
             self.headers["Authorization"] = f"Bearer {token}"
+
+    @classmethod
+    def from_settings(cls) -> Self:
+        """Return the one that the settings name. Raises UserError."""
+        return cls(settings.load(ClientSettings))
 
     def get(self, path: str, within: float = 70.0) -> Any:
         """Return the answer of `GET path`. Raises UserError."""

@@ -2,8 +2,8 @@
 
 import click
 
-from console import bulk, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk
+from console.client import ConsoleClient
 from console.errors import SAID_NO, UserError
 
 #: What a worker says -> what that means.
@@ -28,7 +28,7 @@ def command(reason: str) -> None:
     Examples:
       relais alerts test
     """
-    said = ConsoleClient(settings.load(ClientSettings)).post("/alerts/test", {"reason": reason})["result"]
+    said = ConsoleClient.from_settings().post("/alerts/test", {"reason": reason})["result"]
     if said != "told":
         raise UserError(SAYS[said], status=SAID_NO)
     click.echo(SAYS[said])

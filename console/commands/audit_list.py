@@ -5,8 +5,8 @@ from typing import Any
 import click
 from rich.table import Table
 
-from console import bulk, json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk, json_output
+from console.client import ConsoleClient
 from console.render import tables
 
 
@@ -29,7 +29,7 @@ def command(limit: int, as_csv: bool, as_json: bool, **given: Any) -> None:
       relais audit list --by eva --verb look
       relais audit list --csv > audit.csv
     """
-    client = ConsoleClient(settings.load(ClientSettings))
+    client = ConsoleClient.from_settings()
     if as_csv:
         for piece in client.text(f"/audit.csv?{bulk.query(given)}"):
             click.echo(piece, nl=False)

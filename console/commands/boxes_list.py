@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from console import bulk, json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk, json_output
+from console.client import ConsoleClient
 from console.render import rooms, tables
 
 
@@ -20,7 +20,7 @@ def command(as_json: bool, **given: Any) -> None:
       relais boxes list
       relais boxes list --destination crm --json
     """
-    found = ConsoleClient(settings.load(ClientSettings)).get(f"/boxes?{bulk.query(given)}")
+    found = ConsoleClient.from_settings().get(f"/boxes?{bulk.query(given)}")
     if as_json:
         json_output.write(found)
     elif not found["total"]:

@@ -4,8 +4,8 @@ from urllib.parse import quote
 
 import click
 
-from console import json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import json_output
+from console.client import ConsoleClient
 from console.render import rooms, tables
 
 
@@ -20,7 +20,7 @@ def command(box: str, as_json: bool) -> None:
       relais boxes show crm/4xw…
       relais boxes show in/9fa… --json
     """
-    found = ConsoleClient(settings.load(ClientSettings)).get(f"/boxes/{quote(box, safe='/')}")
+    found = ConsoleClient.from_settings().get(f"/boxes/{quote(box, safe='/')}")
     if as_json:
         json_output.write(found)
     else:

@@ -5,8 +5,8 @@ from typing import get_args
 import click
 from rich.table import Table
 
-from console import bulk, json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk, json_output
+from console.client import ConsoleClient
 from console.render import rooms, tables
 from mailroom.cases import CaseState
 
@@ -22,7 +22,7 @@ def command(state: str | None, as_json: bool) -> None:
       relais cases list
       relais cases list --state came_back
     """
-    client = ConsoleClient(settings.load(ClientSettings))
+    client = ConsoleClient.from_settings()
     found = client.get(f"/cases?{bulk.query({'state': state})}")["cases"]
     if as_json:
         json_output.write(found)

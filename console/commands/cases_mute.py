@@ -2,13 +2,13 @@
 
 import click
 
-from console import bulk, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk
+from console.client import ConsoleClient
 
 
 def say(verb: str, destination: str, code: str, rule: str, reason: str, until: int = 0) -> None:
     """Say something of a case. Raises UserError."""
-    client = ConsoleClient(settings.load(ClientSettings))
+    client = ConsoleClient.from_settings()
     body = {"destination": destination, "code": code, "rule": rule, "reason": reason, "until": until}
     client.post(f"/cases/{verb}", body)
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from console import bulk, json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk, json_output
+from console.client import ConsoleClient
 from console.render import rooms, tables
 
 
@@ -23,7 +23,7 @@ def command(each: bool, as_json: bool, **given: Any) -> None:
       relais dead list --code invalid --each --json
     """
     more = {"items": "true"} if each else {}
-    found = ConsoleClient(settings.load(ClientSettings)).get(f"/dead?{bulk.query(given, **more)}")
+    found = ConsoleClient.from_settings().get(f"/dead?{bulk.query(given, **more)}")
     if as_json:
         json_output.write(found)
         return

@@ -4,8 +4,8 @@ from urllib.parse import quote
 
 import click
 
-from console import json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import json_output
+from console.client import ConsoleClient
 from console.render import rooms, tables
 
 
@@ -20,7 +20,7 @@ def command(letter: str, as_json: bool) -> None:
       relais dead show 3kqv….0
       relais dead show 3kqv….0 --json
     """
-    found = ConsoleClient(settings.load(ClientSettings)).get(f"/dead/{quote(letter, safe='')}")
+    found = ConsoleClient.from_settings().get(f"/dead/{quote(letter, safe='')}")
     if as_json:
         json_output.write(found)
     else:

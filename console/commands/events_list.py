@@ -5,9 +5,9 @@ from urllib.parse import urlencode
 
 import click
 
-from console import json_output, settings
+from console import json_output
 from console.bulk import Since, Who
-from console.client import ClientSettings, ConsoleClient
+from console.client import ConsoleClient
 from console.render import events, tables
 from mailroom.ledger import EventState
 
@@ -44,7 +44,7 @@ def command(
     meant = {**chosen, "since": since, "until": until}
     asked: dict[str, Any] = {name: value for name, value in meant.items() if value}
     filtered = bool(asked)
-    client = ConsoleClient(settings.load(ClientSettings))
+    client = ConsoleClient.from_settings()
     if as_csv:
         for line in client.text(f"/events.csv?{urlencode(asked)}"):
             click.echo(line, nl=False)

@@ -7,8 +7,7 @@ from urllib.parse import urlencode
 
 import click
 
-from console import settings
-from console.client import ClientSettings, ConsoleClient
+from console.client import ConsoleClient
 from console.render import events, tables
 from mailroom.ledger import EventState
 
@@ -33,7 +32,7 @@ def command(type_: str, as_json: bool, **chosen: str | None) -> None:
     out = tables.out()
     asked = {"follow": "true", **{name: text for name, text in {**chosen, "type": type_}.items() if text}}
     with contextlib.suppress(KeyboardInterrupt):
-        for event in ConsoleClient(settings.load(ClientSettings)).lines(f"/events?{urlencode(asked)}"):
+        for event in ConsoleClient.from_settings().lines(f"/events?{urlencode(asked)}"):
             if as_json:
                 click.echo(json.dumps(event, ensure_ascii=False))
             elif "left_out" in event:

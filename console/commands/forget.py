@@ -10,7 +10,7 @@ import click
 
 from console import bulk, json_output, receipts, settings
 from console.checks.doctor import DoctorSettings
-from console.client import ClientSettings, ConsoleClient
+from console.client import ConsoleClient
 from console.errors import USAGE, UserError
 from console.render import tables
 from mailroom import Mailroom, StoreDamaged, StoreUnavailable, forgetting
@@ -62,7 +62,7 @@ def command(
     if again:
         _say_again(_forget_again(), as_json=as_json)
         return
-    client = ConsoleClient(settings.load(ClientSettings))
+    client = ConsoleClient.from_settings()
     if list_them:
         _list(client.get("/forgotten"), as_json=as_json)
         return

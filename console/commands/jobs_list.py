@@ -3,8 +3,8 @@
 import click
 from rich.table import Table
 
-from console import json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import json_output
+from console.client import ConsoleClient
 from console.render import tables
 
 
@@ -17,7 +17,7 @@ def command(as_json: bool) -> None:
     Examples:
       relais jobs list
     """
-    found = ConsoleClient(settings.load(ClientSettings)).get("/jobs")["jobs"]
+    found = ConsoleClient.from_settings().get("/jobs")["jobs"]
     if as_json:
         json_output.write(found)
         return

@@ -4,8 +4,8 @@ from urllib.parse import quote
 
 import click
 
-from console import bulk, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk
+from console.client import ConsoleClient
 from console.errors import SAID_NO, UserError
 
 
@@ -19,7 +19,7 @@ def command(job: str, reason: str) -> None:
     Examples:
       relais jobs pause job_5d0f…
     """
-    client = ConsoleClient(settings.load(ClientSettings))
+    client = ConsoleClient.from_settings()
     if not client.post(f"/jobs/{quote(job, safe='')}/pause", {"reason": reason})["changed"]:
         raise UserError(f"nothing to pause about {job}", mend=f"relais jobs show {job}", status=SAID_NO)
     click.echo(f"{job} rests.")

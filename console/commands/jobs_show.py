@@ -4,8 +4,8 @@ from urllib.parse import quote
 
 import click
 
-from console import bulk, json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk, json_output
+from console.client import ConsoleClient
 
 
 @click.command()
@@ -18,7 +18,7 @@ def command(job: str, as_json: bool) -> None:
     Examples:
       relais jobs show job_5d0f…
     """
-    found = ConsoleClient(settings.load(ClientSettings)).get(f"/jobs/{quote(job, safe='')}")
+    found = ConsoleClient.from_settings().get(f"/jobs/{quote(job, safe='')}")
     if as_json:
         json_output.write(found)
     else:

@@ -4,8 +4,8 @@ from urllib.parse import quote
 
 import click
 
-from console import bulk, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk
+from console.client import ConsoleClient
 
 
 @click.command()
@@ -20,6 +20,6 @@ def command(job: str, reason: str) -> None:
     Examples:
       relais jobs undo job_5d0f…
     """
-    client = ConsoleClient(settings.load(ClientSettings))
+    client = ConsoleClient.from_settings()
     undoing = client.post(f"/jobs/{quote(job, safe='')}/undo", {"reason": reason})
     click.echo(f"{undoing['count']} are dead letters again: relais jobs show {undoing['id']}")

@@ -4,8 +4,8 @@ import sys
 
 import click
 
-from console import json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import json_output
+from console.client import ConsoleClient
 from console.errors import SAID_NO, UserError
 from console.render import events, tables
 
@@ -28,7 +28,7 @@ def command(text: str, as_json: bool) -> None:
     """
     if text == "-":
         text = sys.stdin.readline().strip()
-    client = ConsoleClient(settings.load(ClientSettings))
+    client = ConsoleClient.from_settings()
     readings = client.post("/people/find", {"text": text})["readings"]
     found = [each for each in readings if each["events"]]
     if as_json:

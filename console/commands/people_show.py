@@ -2,8 +2,8 @@
 
 import click
 
-from console import bulk, json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk, json_output
+from console.client import ConsoleClient
 from console.commands.people_find import show
 
 
@@ -19,7 +19,7 @@ def command(who: str, as_json: bool) -> None:
     Examples:
       relais people show 4xwqABCDEFGHIJKL
     """
-    client = ConsoleClient(settings.load(ClientSettings))
+    client = ConsoleClient.from_settings()
     if as_json:
         json_output.write(client.get(f"/people/{who}"))
     else:

@@ -9,8 +9,8 @@ import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
-from console import json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import json_output
+from console.client import ConsoleClient
 from console.errors import SAID_NO
 from console.render import tables
 
@@ -42,7 +42,7 @@ def command(
       relais pull tel --since 2026-11-01 --until 2026-11-15 --no-wait
       relais pull tel --stop
     """
-    client = ConsoleClient(settings.load(ClientSettings))
+    client = ConsoleClient.from_settings()
     if (since or until or stop) and source is None:
         raise click.UsageError("name the source: relais pull NAME --since DAY")
     if until and not since:

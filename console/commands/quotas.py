@@ -9,8 +9,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from console import json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import json_output
+from console.client import ConsoleClient
 from console.render import tables
 
 
@@ -28,7 +28,7 @@ def command(as_json: bool) -> None:
       relais quotas
       relais quotas --json
     """
-    found = ConsoleClient(settings.load(ClientSettings)).get("/quotas")
+    found = ConsoleClient.from_settings().get("/quotas")
     if as_json:
         json_output.write(found)
     elif not found["quotas"]:

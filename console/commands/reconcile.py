@@ -8,8 +8,8 @@ from urllib.parse import quote
 import click
 from rich.table import Table
 
-from console import bulk, json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk, json_output
+from console.client import ConsoleClient
 from console.commands import pull
 from console.errors import SAID_NO, UserError
 from console.render import tables
@@ -34,7 +34,7 @@ def command(source: str, since: int, dry_run: bool, yes: bool, as_json: bool) ->
       relais reconcile mailing --since 3d --yes
       relais reconcile sd --since 2h --dry-run --json
     """
-    client = ConsoleClient(settings.load(ClientSettings))
+    client = ConsoleClient.from_settings()
     fill = run(client, source, {"since": since, "dry": True})
     missing = fill.get("new", 0)
     if not as_json:

@@ -2,8 +2,8 @@
 
 import click
 
-from console import json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import json_output
+from console.client import ConsoleClient
 from console.render import rooms, tables
 
 
@@ -19,7 +19,7 @@ def command(as_json: bool) -> None:
       relais rooms list
       relais rooms list --json
     """
-    found = ConsoleClient(settings.load(ClientSettings)).get("/rooms")
+    found = ConsoleClient.from_settings().get("/rooms")
     if as_json:
         json_output.write(found)
     elif not found["rooms"]:

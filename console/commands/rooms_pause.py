@@ -4,8 +4,8 @@ from urllib.parse import quote
 
 import click
 
-from console import bulk, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk
+from console.client import ConsoleClient
 
 
 @click.command()
@@ -24,7 +24,7 @@ def command(destination: str, until: int, reason: str) -> None:
       relais rooms pause crm --reason "migration"
     """
     body = {"until": until, "reason": reason}
-    said = ConsoleClient(settings.load(ClientSettings)).post(f"/rooms/{quote(destination, safe='')}/pause", body)
+    said = ConsoleClient.from_settings().post(f"/rooms/{quote(destination, safe='')}/pause", body)
     ends = bulk.say_until(until)
     click.echo(
         f"{destination} is paused{ends}."

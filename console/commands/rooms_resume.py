@@ -4,8 +4,8 @@ from urllib.parse import quote
 
 import click
 
-from console import bulk, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk
+from console.client import ConsoleClient
 
 
 @click.command()
@@ -20,7 +20,5 @@ def command(destination: str, reason: str) -> None:
     Examples:
       relais rooms resume crm
     """
-    said = ConsoleClient(settings.load(ClientSettings)).post(
-        f"/rooms/{quote(destination, safe='')}/resume", {"reason": reason}
-    )
+    said = ConsoleClient.from_settings().post(f"/rooms/{quote(destination, safe='')}/resume", {"reason": reason})
     click.echo(f"{destination} goes on." if said["changed"] else f"{destination} was not paused.")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from console import book, settings
-from console.client import ClientSettings, ConsoleClient
+from console import book
+from console.client import ConsoleClient
 from console.errors import SAID_NO
 from rules import book_losses
 
@@ -35,7 +35,7 @@ def command(folder: Path | None, yes: bool) -> None:
     click.echo(f"on disk:  {wanted.version}, {f'loses {losses}' if losses else 'loses nothing'}")
     if not yes and not click.confirm("Put the files on disk in force?"):
         raise SystemExit(SAID_NO)
-    ConsoleClient(settings.load(ClientSettings)).post("/books/approve", {"version": wanted.version})
+    ConsoleClient.from_settings().post("/books/approve", {"version": wanted.version})
     click.echo(
         f"{wanted.version} is approved: receivers and workers that see these files take them within three seconds."
     )

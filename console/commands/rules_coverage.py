@@ -4,8 +4,8 @@ import time
 
 import click
 
-from console import json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import json_output
+from console.client import ConsoleClient
 from console.commands.rules_preview import span
 from console.render import rules, tables
 
@@ -25,7 +25,7 @@ def command(since: int, as_json: bool) -> None:
       relais rules coverage --since 31d --json
     """
     start = max(0, time.time_ns() // 1_000_000 - since)
-    found = ConsoleClient(settings.load(ClientSettings)).get(f"/book/coverage?since={start}")
+    found = ConsoleClient.from_settings().get(f"/book/coverage?since={start}")
     if as_json:
         json_output.write(found)
         return

@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 import click
 
-from console import json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import json_output
+from console.client import ConsoleClient
 from console.errors import UserError
 from rules.compiler import loader
 from rules.tools import difference
@@ -49,7 +49,7 @@ def files(name: str) -> dict[str, str]:
             return {file: content.decode("utf-8-sig") for file, content in loader.read(place).items()}
         except (OSError, UnicodeDecodeError) as exc:
             raise UserError(f"{place} cannot be read", mend=f"relais rules check {place}") from exc
-    found = ConsoleClient(settings.load(ClientSettings)).get(f"/books/{quote(name, safe='')}")
+    found = ConsoleClient.from_settings().get(f"/books/{quote(name, safe='')}")
     return dict(found["files"])
 
 

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import click
 
-from console import book, event_files, json_output, settings, stored_events
-from console.client import ClientSettings, ConsoleClient
+from console import book, event_files, json_output, stored_events
+from console.client import ConsoleClient
 from console.errors import UserError
 from console.render import events as event_text
 from console.render import tables
@@ -82,7 +82,7 @@ def of_the_past(
     else:
         told([explanation.explain(book.load(folder), payload, event_files.read_answers(answers), newest)], as_json)
         return
-    found = ConsoleClient(settings.load(ClientSettings)).get(f"/events/{quote(event, safe='')}")
+    found = ConsoleClient.from_settings().get(f"/events/{quote(event, safe='')}")
     if as_json:
         json_output.write({**found, "recomputed": False, "because": why})
         return

@@ -2,8 +2,8 @@
 
 import click
 
-from console import json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import json_output
+from console.client import ConsoleClient
 from console.render import rooms
 
 
@@ -20,7 +20,7 @@ def command(as_json: bool) -> None:
       relais rules history
       relais rules diff 3f2a91c0b1d4 current
     """
-    found = ConsoleClient(settings.load(ClientSettings)).get("/books")["books"]
+    found = ConsoleClient.from_settings().get("/books")["books"]
     if as_json:
         json_output.write(found)
         return

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from console import book, json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import book, json_output
+from console.client import ConsoleClient
 from console.render import rules, tables
 
 
@@ -29,7 +29,7 @@ def command(folder: Path | None, end: bool, as_json: bool) -> None:
     """
     if folder is not None and end:
         raise click.UsageError("FOLDER or --end, not both")
-    console = ConsoleClient(settings.load(ClientSettings))
+    console = ConsoleClient.from_settings()
     if folder is not None:
         wanted = book.load(folder)
         found = console.post("/book/shadow/begin", {"files": dict(wanted.files)})

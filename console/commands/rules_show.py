@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import click
 
-from console import json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import json_output
+from console.client import ConsoleClient
 from console.errors import UserError
 
 
@@ -25,7 +25,7 @@ def command(version: str, folder: Path | None, as_json: bool) -> None:
       relais rules show
       relais rules show 3f2a91c0b1d4 --write book-before
     """
-    found = ConsoleClient(settings.load(ClientSettings)).get(f"/books/{quote(version, safe='')}")
+    found = ConsoleClient.from_settings().get(f"/books/{quote(version, safe='')}")
     if folder is not None:
         _write(found["files"], folder)
         return

@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 import click
 
-from console import held_events, json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import held_events, json_output
+from console.client import ConsoleClient
 from console.render import sources, tables
 from console.render.tables import say_count
 
@@ -28,7 +28,7 @@ def command(source: str | None, accept: bool, as_json: bool) -> None:
       relais sources drift shop --json
       relais sources drift shop --accept
     """
-    client = ConsoleClient(settings.load(ClientSettings))
+    client = ConsoleClient.from_settings()
     if accept:
         if source is None:
             raise click.UsageError("say whose: relais sources drift NAME --accept")

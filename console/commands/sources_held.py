@@ -3,8 +3,8 @@
 import click
 from rich.table import Table
 
-from console import held_events, json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import held_events, json_output
+from console.client import ConsoleClient
 from console.errors import SAID_NO
 from console.render import tables
 
@@ -24,7 +24,7 @@ def command(source: str, kind: str, before: int, events: tuple[str, ...], each: 
       relais sources held shop
       relais sources held shop --type order.paid --each
     """
-    found = held_events.ask(ConsoleClient(settings.load(ClientSettings)), source, kind, before, events)
+    found = held_events.ask(ConsoleClient.from_settings(), source, kind, before, events)
     if as_json:
         json_output.write(found)
     elif found["hold"] is None:

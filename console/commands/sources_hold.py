@@ -2,8 +2,8 @@
 
 import click
 
-from console import bulk, held_events, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk, held_events
+from console.client import ConsoleClient
 
 
 @click.command()
@@ -22,6 +22,6 @@ def command(source: str, until: int, reason: str) -> None:
       relais sources hold shop --until 18:00 --reason "they import their archive"
     """
     body = {"until": until, "reason": reason}
-    said = ConsoleClient(settings.load(ClientSettings)).post(held_events.path_of(source, "hold"), body)
+    said = ConsoleClient.from_settings().post(held_events.path_of(source, "hold"), body)
     ends = bulk.say_until(until)
     click.echo(f"{source} is held{ends}." if said["changed"] else f"{source} was held already; it is held{ends} now.")

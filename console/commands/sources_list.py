@@ -2,8 +2,8 @@
 
 import click
 
-from console import json_output, settings
-from console.client import ClientSettings, ConsoleClient
+from console import json_output
+from console.client import ConsoleClient
 from console.render import sources, tables
 
 
@@ -21,7 +21,7 @@ def command(as_json: bool) -> None:
       relais sources list
       relais sources list --json
     """
-    found = ConsoleClient(settings.load(ClientSettings)).get("/sources")
+    found = ConsoleClient.from_settings().get("/sources")
     if as_json:
         json_output.write(found)
     elif not found["sources"]:

@@ -4,8 +4,8 @@ import json
 
 import click
 
-from console import bulk, held_events, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk, held_events
+from console.client import ConsoleClient
 
 
 @click.command()
@@ -35,7 +35,7 @@ def command(
       relais sources release shop --before 2026-11-29T10:00 --yes
     """
     if not (kind or before or events):
-        client = ConsoleClient(settings.load(ClientSettings))
+        client = ConsoleClient.from_settings()
         said = client.post(held_events.path_of(source, "release"), {"reason": reason})
         if as_json:
             click.echo(json.dumps(said))

@@ -5,9 +5,9 @@ from typing import Any
 import click
 from rich.table import Table
 
-from console import json_output, settings
+from console import json_output
 from console.bulk import UNITS, read_span
-from console.client import ClientSettings, ConsoleClient
+from console.client import ConsoleClient
 from console.render import tables
 
 #: Signs for a share of the highest column, eighth by eighth.
@@ -44,7 +44,7 @@ def command(span: float, as_json: bool) -> None:
       relais stats --span 7d
       relais stats --span 31d --json
     """
-    found = ConsoleClient(settings.load(ClientSettings)).get(f"/stats?span={span:.0f}")
+    found = ConsoleClient.from_settings().get(f"/stats?span={span:.0f}")
     if as_json:
         json_output.write(found)
         return

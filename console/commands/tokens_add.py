@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from console import bulk, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk
+from console.client import ConsoleClient
 from console.commands.users_add import payloads, role
 
 
@@ -24,6 +24,6 @@ def command(name: str, **given: Any) -> None:
       relais tokens add prometheus
       relais tokens add nightly-retry --role operator > token
     """
-    said = ConsoleClient(settings.load(ClientSettings)).post("/tokens/add", {"name": name, **given})
+    said = ConsoleClient.from_settings().post("/tokens/add", {"name": name, **given})
     click.echo(f"{name} is {given['role']}; this token is shown once:", err=True)
     click.echo(said["token"])

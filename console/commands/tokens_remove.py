@@ -2,8 +2,8 @@
 
 import click
 
-from console import bulk, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk
+from console.client import ConsoleClient
 from console.errors import SAID_NO, UserError
 
 
@@ -17,7 +17,7 @@ def command(name: str, reason: str) -> None:
     Examples:
       relais tokens remove nightly-retry
     """
-    client = ConsoleClient(settings.load(ClientSettings))
+    client = ConsoleClient.from_settings()
     if not client.post("/tokens/remove", {"name": name, "reason": reason})["changed"]:
         raise UserError(f"no token is called {name}", mend="relais tokens list", status=SAID_NO)
     click.echo(f"The token {name} is removed.")

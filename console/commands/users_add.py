@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from console import bulk, json_output, settings
+from console import bulk, json_output
 from console.access import Role
-from console.client import ClientSettings, ConsoleClient
+from console.client import ConsoleClient
 
 role = click.option(
     "--role",
@@ -35,7 +35,7 @@ def command(name: str, as_json: bool, **given: Any) -> None:
       relais users add eva --role operator
       relais users add max --role viewer --payloads --reason "support of the shop"
     """
-    client = ConsoleClient(settings.load(ClientSettings))
+    client = ConsoleClient.from_settings()
     said = client.post("/users/add", {"name": name, **given})
     link = client.url + said["link"] if said["link"] else None
     if as_json:

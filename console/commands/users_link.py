@@ -4,9 +4,9 @@ from typing import Any
 
 import click
 
-from console import bulk, settings
+from console import bulk
 from console.access import Role
-from console.client import ClientSettings, ConsoleClient, read_user
+from console.client import ConsoleClient, read_user
 from console.commands.users_add import payloads, tell_link
 
 
@@ -31,7 +31,7 @@ def command(name: str, **given: Any) -> None:
       relais users link
       relais users link eva --role viewer
     """
-    client = ConsoleClient(settings.load(ClientSettings))
+    client = ConsoleClient.from_settings()
     name = name or read_user()
     said = client.post("/users/link", {"name": name, **given})
     tell_link(f"{name} comes in as {given['role']} by", client.url + said["link"])

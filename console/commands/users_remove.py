@@ -2,8 +2,8 @@
 
 import click
 
-from console import bulk, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk
+from console.client import ConsoleClient
 from console.errors import SAID_NO, UserError
 
 
@@ -19,7 +19,7 @@ def command(name: str, reason: str) -> None:
     Examples:
       relais users remove eva
     """
-    client = ConsoleClient(settings.load(ClientSettings))
+    client = ConsoleClient.from_settings()
     if not client.post("/users/remove", {"name": name, "reason": reason})["changed"]:
         raise UserError(f"nobody is called {name}", mend="relais users list", status=SAID_NO)
     click.echo(f"{name} is removed.")

@@ -2,8 +2,8 @@
 
 import click
 
-from console import bulk, settings
-from console.client import ClientSettings, ConsoleClient
+from console import bulk
+from console.client import ConsoleClient
 from console.commands.users_add import tell_link
 
 
@@ -17,6 +17,6 @@ def command(name: str, reason: str) -> None:
     Examples:
       relais users reset eva --reason "forgot it"
     """
-    client = ConsoleClient(settings.load(ClientSettings))
+    client = ConsoleClient.from_settings()
     said = client.post("/users/reset", {"name": name, "reason": reason})
     tell_link(f"{name} is signed out everywhere, and sets another pass phrase by", client.url + said["link"])
