@@ -15,6 +15,7 @@ import uvicorn
 from pydantic import Field, SecretStr
 from starlette.applications import Starlette
 from starlette.datastructures import State
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -46,6 +47,7 @@ from console.api import (
     shadow,
     sources,
 )
+from console.api.request import refuse
 from console.api.watcher import MailroomWatcher
 from console.checks.store import Strict
 from console.errors import UserError
@@ -165,7 +167,7 @@ def build_app(settings: ConsoleSettings, catalogue: Catalogue) -> Starlette:
             Middleware(BelowPath, base=settings.console_base),
             *auth.build_middleware(settings.console_token.get_secret_value()),
         ],
-        exception_handlers={StoreUnavailable: answer_store_unavailable},
+        exception_handlers={StoreUnavailable: answer_store_unavailable, HTTPException: answer_elsewhere},
         lifespan=build_lifespan(settings, catalogue),
     )
     found.state = state
@@ -231,6 +233,14 @@ def open_notebook(path: str) -> Notebook:
     except NotebookUnusable as exc:
         log.warning("notebook.unusable why=%s", exc)
         return Notebook(None)
+
+
+async def answer_elsewhere(_: Request, exc: Exception) -> Response:
+    """Answer an address or method that is none in JSON, so that clients know whom they have reached."""
+    status = exc.status_code if isinstance(exc, HTTPException) else 404
+    if status == 404:
+        return refuse("no_such_address", "the console has nothing here; is the name or id whole?", 404)
+    return refuse("method_not_allowed", "the console does not take this method here", status)
 
 
 async def answer_store_unavailable(_: Request, exc: Exception) -> Response:

@@ -37,6 +37,8 @@ def test_show(relais: StuckConsole, valkey: PrivateValkey) -> None:
     assert relais.json("boxes", "show", "crm/box-ada")["story"]["deliveries"][0]["state"] == "held"
     assert "example.org" not in said
     assert "unknown_box" in relais("boxes", "show", "crm/nobody", status=1)
+    assert "is the name or id whole" in relais("boxes", "show", "crm", status=1)
+    assert "is the name or id whole" in relais("events", "show", "crm/a1", status=1)
 
 
 def test_release(relais: StuckConsole, valkey: PrivateValkey) -> None:
