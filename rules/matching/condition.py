@@ -5,6 +5,7 @@ value and can say why it did not hold. Never sees the whole event: the pattern r
 """
 
 import itertools
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
@@ -485,6 +486,9 @@ class ConditionReader:
         meant = look_alikes.typed_mend(literal) if isinstance(literal, str) else ""
         if meant and (kind.is_open or meant == "null") and not (kind.choices and literal in kind.choices):
             self.findings.append(looks_typed(at, literal, meant))
+        if isinstance(literal, str) and len(literal) > 1 and "*" in (literal[0], literal[-1]):
+            text = f"{self.field}: a text is compared as it stands, with its star"
+            self._doubt(at, text, f"if it stands for any text, write wildcard: {json.dumps(literal)}", "star")
         if kind.is_open:
             return True
         if not field_types.admits(kind, literal):

@@ -400,3 +400,13 @@ def test_typed_mend() -> None:
     assert [look_alikes.typed_mend(text) for text in ("confirmed", "01067", "+4930123", "18:30", "2026-11-21")] == [
         ""
     ] * 5
+
+
+def test_a_star_in_a_text_stands_for_nothing_else() -> None:
+    """A text with a star at its begin or end was probably meant as a pattern; within a word it is spelling."""
+    found = only(problems('data.email: "*@example.org"'))
+    assert (found.code, found.severity) == ("star", "warning")
+    assert found.mend == 'if it stands for any text, write wildcard: "*@example.org"'
+    assert only(problems("data.email: [a@example.org, 'VIP*']")).code == "star"
+    for meant in ('{wildcard: "*@example.org"}', "Kund*innen", '"*"'):
+        assert problems(f"data.email: {meant}") == []
