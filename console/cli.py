@@ -60,7 +60,7 @@ COMMANDS: Mapping[str, str] = {
 EXIT_STATUS = """\b
 Exit status:
   0  done
-  1  the answer is no: errors in the book, a failing test, an event that did not arrive
+  1  the answer is no: errors in the book, a failing test, a lost event
   2  the command line is not understood
   3  it could not run: a port is taken, the store is away, a setting cannot be
 """

@@ -7,7 +7,7 @@ keeps the change after which the source reads what was asked for.
 
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -27,6 +27,8 @@ Place = tuple[str | int, ...]
 
 #: The field that makes a body another one where the platform gives it no id.
 ADDED = "relais_trigger"
+#: How a field of the body is said, where the event has none of that name.
+OF_BODY = "of the vendor's body: --set body.NAME=VALUE"
 #: Fields of our event types that say how somebody is called.
 NAME_FIELDS = {"first_name": 0, "last_name": 1, "full_name": 2, "name": 2}
 GIVEN = ("Eva", "Luc", "Amélie", "Jürgen", "Zoé", "Kim", "Anaïs", "Björn", "Ida", "Noël", "Rosa", "Till")
@@ -215,10 +217,17 @@ def find_folder() -> Path:
     return beside if beside.is_dir() else Path(__file__).parents[1] / "tests" / "fixtures"
 
 
-def list_examples(source: Source, type: str, file: Path | None = None) -> list[RecordedEvent]:
-    """Return the recorded bodies of a type; `file`: a body of one's own. Raises UserError where there is none."""
-    folder = find_folder() / source.kind
-    files = [file] if file else sorted(replay.find_bodies([folder])) if folder.is_dir() else []
+def list_examples(
+    source: Source, type: str, file: Path | None = None, fixtures: Path | None = None
+) -> list[RecordedEvent]:
+    """Return the recorded bodies of a type; `file`: a body of one's own. Raises UserError where there is none.
+
+    `fixtures`: those of the book. They come first: what its rules ask for stands in them.
+    """
+    own = [fixtures / name for name in (source.name, source.kind)] if fixtures else []
+    folders = [folder for folder in (*own, find_folder() / source.kind) if folder.is_dir()]
+    found_there = (each for folder in folders for each in sorted(folder.rglob("*")))
+    files = [file] if file else [each for each in found_there if each.suffix in replay.CONTENT_TYPES]
     found, types = [], set()
     for each in files:
         example = _read_example(source, each)
@@ -277,9 +286,15 @@ def make_up(
     known = {name for example in examples for name, value in flatten(example.event.data).items() if value is not None}
     raise UserError(
         f"no recorded {examples[0].event.type} has a place for {missing!r}",
-        mend=did_you_mean(missing, known)
-        or f"it has {', '.join(sorted(known)[:12])}; of the body: --set body.NAME=VALUE",
+        mend=did_you_mean(missing, known, otherwise=f"it has {_list_fields(missing, known)}\n{OF_BODY}"),
     )
+
+
+def _list_fields(missing: str, known: Set[str]) -> str:
+    """Return the fields that are called like the missing one, then those that lie least deep."""
+    last = missing.rpartition(".")[2]
+    near = sorted(known, key=lambda name: (name.rpartition(".")[2] != last, name.count("."), name))
+    return ", ".join(near[:12]) + (f" and {len(near) - 12} more" if len(near) > 12 else "")
 
 
 def _find_in_body(body: RecordedBody, name: str) -> Place | None:

@@ -23,6 +23,6 @@ def command() -> None:
     \b
     Examples:
       relais cases list
-      relais cases mute crm invalid "paid orders" --until 2d --reason "vendor mends it"
+      relais cases mute crm invalid "paid orders" --until 2d --reason vendor
       relais cases solve crm invalid "paid orders"
     """

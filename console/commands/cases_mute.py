@@ -28,7 +28,7 @@ def command(destination: str, code: str, rule: str, until: int, reason: str) -> 
 
     \b
     Examples:
-      relais cases mute crm invalid "paid orders" --until 2d --reason "vendor mends it"
+      relais cases mute crm invalid "paid orders" --until 2d --reason vendor
     """
     say("mute", destination, code, rule, reason, until)
     click.echo(f"The case is muted{bulk.say_until(until)}.")

@@ -28,7 +28,7 @@ def command(each: bool, as_json: bool, **given: Any) -> None:
         json_output.write(found)
         return
     if not found["total"]:
-        click.echo("No dead letters.")
+        click.echo("No dead letters of this kind." if any(given.values()) else "No dead letters.")
         return
     out = tables.out()
     out.print(rooms.groups(found["groups"]))

@@ -17,7 +17,12 @@ from mailroom.ledger import EventState
 @click.option("--before", default="", help="The cursor of the page before.")
 @click.option("--source", default="", help="Of this source.")
 @click.option("--type", "type_", default="", help="Of this type; booking.* means all of a kind.")
-@click.option("--state", type=click.Choice(get_args(EventState)), help="In this state now.")
+@click.option(
+    "--state",
+    type=click.Choice(get_args(EventState)),
+    metavar="STATE",
+    help=f"In this state now: {', '.join(get_args(EventState))}.",
+)
 @click.option("--destination", default="", help="With a delivery to it.")
 @click.option("--rule", default="", help="With a delivery of this rule.")
 @click.option("--code", default="", help="With a delivery that ended so: invalid, timeout …")

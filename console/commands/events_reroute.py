@@ -25,7 +25,7 @@ def command(
     \b
     Examples:
       relais events reroute 3kqv…
-      relais events reroute --source shop --since 2h --yes --reason "the rule was missing"
+      relais events reroute --source shop --since 2h --reason "new rule" --yes
       relais events reroute --code echo --since 2h
     """
     how = {"even_if_older": even_if_older, "rate": rate, "reason": reason}

@@ -15,7 +15,12 @@ from mailroom.ledger import EventState
 @click.command()
 @click.option("--source", default="", help="Of this source.")
 @click.option("--type", "type_", default="", help="Of this type; booking.* means all of a kind.")
-@click.option("--state", type=click.Choice(get_args(EventState)), help="In this state.")
+@click.option(
+    "--state",
+    type=click.Choice(get_args(EventState)),
+    metavar="STATE",
+    help=f"In this state: {', '.join(get_args(EventState))}.",
+)
 @click.option("--destination", default="", help="With a delivery to it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(type_: str, as_json: bool, **chosen: str | None) -> None:

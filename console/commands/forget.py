@@ -94,8 +94,9 @@ def _show(found: Mapping[str, Any], at: Sequence[str]) -> None:
     click.echo(f"Read as {read}. Would be erased:")
     _print_counts(found["counts"])
     if found["receivers"]:
+        whose = "its spool" if found["receivers"] == 1 else "their spools"
         many = tables.say_count(found["receivers"], "receiver")
-        click.echo(f"{many} will look through their spools; the count is that of this host's.")
+        click.echo(f"{many} will look through {whose}; the count is that of this host's.")
     if found["under_way"]:
         click.echo(f"Under way, and settles first: {found['under_way']}")
     if found["mentions"]:

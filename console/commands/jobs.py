@@ -24,7 +24,7 @@ def command() -> None:
 
     \b
     Examples:
-      relais jobs start retry --destination crm --since 2h --rate 5/s --reason "CRM mended"
+      relais jobs start retry --destination crm --rate 5/s --reason mended
       relais jobs list
       relais jobs stop job_5d0f…
     """

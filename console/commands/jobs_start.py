@@ -70,7 +70,7 @@ def command(
     Examples:
       relais jobs start retry --destination crm --code invalid --today --rate 5/s
       relais jobs start replay --source shop --since 2h --dry
-      relais jobs start cancel --destination newsletter --yes --reason "wrong text"
+      relais jobs start cancel --destination newsletter --reason "wrong" --yes
     """
     names = ("today", "even_if_older", "not_sent", "drop", "unverified", "at_once", "with_older")
     how = {name: given.pop(name) for name in names}

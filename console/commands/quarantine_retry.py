@@ -24,7 +24,7 @@ def command(
     \b
     Examples:
       relais quarantine retry 3kqv…
-      relais quarantine retry --code email --since 2h --yes --reason "mended in the book"
+      relais quarantine retry --code email --since 2h --reason "mended" --yes
     """
     how = {"even_if_older": even_if_older, "rate": rate, "reason": reason}
     aside.retry_kept("quarantine", given, events, how, yes=yes, as_json=as_json)

@@ -33,7 +33,7 @@ def command(
     \b
     Examples:
       relais refused retry 1764…-0
-      relais refused retry --code wrong_signature --since 2h --yes --reason "mended in the book"
+      relais refused retry --code wrong_signature --since 2h --yes
     """
     how = {"even_if_older": even_if_older, "unverified": unverified, "rate": rate, "reason": reason}
     aside.retry_kept("refused", given, requests, how, yes=yes, as_json=as_json)

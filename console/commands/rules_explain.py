@@ -46,8 +46,8 @@ def command(
     Examples:
       relais rules explain fixtures/seminardesk/booking.create.free.json
       relais rules explain signup.json --source cmx
-      relais rules explain booking.json --look-up booker='{"email": "ada@example.org", "last_name": "B"}'
-      relais rules explain signup.json --source cmx --newest contact.unsubscribed=2026-01-15T10:05:00Z
+      relais rules explain body.json --look-up booker='{"email": "a@example.org"}'
+      relais rules explain body.json --newest contact.opted_in=2026-01-15T10:05Z
       relais rules explain 3kqv…
     """
     if not Path(event).exists() and "." not in event and "/" not in event:

@@ -61,7 +61,7 @@ def command(
     Examples:
       relais rules preview new_book --since 7d
       relais rules preview new_book tests/fixtures
-      relais rules preview new_book fixtures --look-up booker='{"email": "ada@example.org", "last_name": "B"}'
+      relais rules preview new_book bodies --look-up booker='{"id": 4711}'
     """
     if (since is None) is not bool(files):
         raise click.UsageError("name FILES, or say --since 7d" if since is None else "FILES or --since, not both")

@@ -23,7 +23,7 @@ def command(host: str, number: int) -> None:
     Examples:
       relais sandbox
       curl http://127.0.0.1:8030/_sandbox/state
-      curl http://127.0.0.1:8030/_sandbox/faults -d '{"vendor":"crm","status":503,"times":3}'
+      curl 127.0.0.1:8030/_sandbox/faults -d '{"vendor":"crm","status":503}'
     """
     port.demand(host, number, "--port")
     keys = accounts.from_environ(os.environ)

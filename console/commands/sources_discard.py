@@ -27,7 +27,7 @@ def command(
 
     \b
     Examples:
-      relais sources discard shop --type order.paid --before 2h --reason "sent twice"
+      relais sources discard shop --type order.paid --before 2h --reason twice
       relais sources discard shop --all --reason "a test of theirs" --yes
     """
     if not reason:

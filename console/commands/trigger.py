@@ -8,6 +8,7 @@ import click
 from console import book, json_output, replay, trigger
 from console.commands.replay import send_and_show
 from console.errors import UserError
+from rules.compiler.loader import FIXTURES
 from rules.source.problem import did_you_mean
 
 
@@ -46,14 +47,15 @@ def command(
 ) -> None:
     """Send an invented webhook of a source, of any type it has.
 
-    It begins with a recorded body of the source's kind and is signed as the source signs. FIELD is one of the event
-    (email, lines.0.text), or with body. before it one of the vendor's body. Each is another event, and of the same
-    person unless --people says otherwise. Status 1 when anything was refused, or with --wait died.
+    It begins with a body of the book's fixtures, or else with a recorded one of the source's kind, and is signed as the
+    source signs. FIELD is one of the event (email, lines.0.text), or with body. before it one of the vendor's body.
+    Each is another event, and of the same person unless --people says otherwise. Status 1 when anything was refused,
+    or with --wait died.
 
     \b
     Examples:
       relais trigger cmx newsletter.signup --set email=eva@example.org --wait
-      relais trigger sd booking.confirmed --people 50 --count 1000 --rate 100
+      relais trigger sd_nord booking.created --people 50 --count 1000 --rate 100
       relais trigger shop order.paid --from order.json --set body.total=12
       relais trigger cmx newsletter.signup --print > signup.json
     """
@@ -62,7 +64,8 @@ def command(
         raise UserError(f"the book has no source {source!r}", mend=did_you_mean(source, loaded.sources))
     chosen = loaded.sources[source]
     fields = dict(_split(each) for each in said)
-    example, bodies = trigger.make_up(trigger.list_examples(chosen, type, file), fields, count=count, people=people)
+    examples = trigger.list_examples(chosen, type, file, book.folder(folder) / FIXTURES)
+    example, bodies = trigger.make_up(examples, fields, count=count, people=people)
     if only:
         for body in bodies:
             click.echo(body.decode())

@@ -36,6 +36,13 @@ def test_help(path: str, about: str, command: click.Command) -> None:
     assert any(path in line for line in examples)
 
 
+@pytest.mark.parametrize("path", ["relais", *(path for path, _, _ in EVERY)])
+def test_help_fits_a_terminal(path: str) -> None:
+    """No line of a help is wider than 80 columns: examples are not wrapped by click, but by the terminal."""
+    told = CliRunner().invoke(cli.relais, [*path.split()[1:], "--help"], terminal_width=80).output
+    assert [line for line in told.splitlines() if len(line) > 80] == []
+
+
 @pytest.mark.parametrize(("path", "about", "command"), EVERY, ids=[path for path, _, _ in EVERY])
 def test_options_are_explained(path: str, about: str, command: click.Command) -> None:
     """Every option has a sentence."""

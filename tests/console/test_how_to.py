@@ -43,8 +43,11 @@ def test_commands(command: str) -> None:
 
 def test_tutorial(short_folder: Path) -> None:
     """What the tutorial tells to type, typed, ends with a delivery that failed, was sent again, and is done."""
-    first, *others = blocks(TUTORIAL, "sh")
-    assert first.splitlines() == ["export RELAIS_BOOK=book", "relais init book", "relais up --sandbox"]
+    path, first, *others = blocks(TUTORIAL, "sh")
+    assert path == 'export PATH="$PWD/.venv/bin:$PATH"\n'
+    made, *started = first.splitlines()
+    assert made == "mkdir -p ~/relais-tutorial && cd ~/relais-tutorial"
+    assert started == ["export RELAIS_BOOK=book", "relais init book", "relais up --sandbox"]
     starter_book.copy(short_folder / "book")
     numbers = port.free("127.0.0.1"), port.free("127.0.0.1")
     words = ("up", "--sandbox", "--port", str(numbers[0]), "--console-port", str(numbers[1]))

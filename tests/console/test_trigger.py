@@ -1,6 +1,7 @@
 """Invented webhooks: every recorded type of every source can be sent again, of others, and saying something else."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,35 @@ def test_mistakes(recorded: Rulebook) -> None:
     with pytest.raises(UserError, match="has a place for 'emial'") as misspelt:
         trigger.make_up(examples, {"emial": "x"})
     assert misspelt.value.mend == 'did you mean "email"?'
+    bookings = trigger.list_examples(recorded.sources["seminardesk"], "booking.created")
+    with pytest.raises(UserError, match="has a place for 'nonsense'") as deep:
+        trigger.make_up(bookings, {"nonsense": "x"})
+    assert deep.value.mend is not None
+    assert "." not in deep.value.mend.partition(",")[0], "the plainest fields come first"
+
+
+def test_fixtures_of_the_book_come_first(tmp_path: Path) -> None:
+    """What is sent first has what the rules of the starter book ask for; a recorded body may lack it."""
+    starter = Path(books.__file__).parents[1] / "rules" / "book"
+    shop = books.load(starter).sources["shop"]
+    [first, *_] = trigger.list_examples(shop, "order.paid", fixtures=starter / "fixtures")
+    assert first.file == starter / "fixtures" / "generic" / "order.paid.json"
+    assert trigger.list_examples(shop, "order.paid", fixtures=tmp_path)[0].file.is_relative_to(trigger.find_folder())
+    named = tmp_path / "shop" / "mine.json"
+    named.parent.mkdir()
+    named.write_bytes(first.file.read_bytes())
+    assert trigger.list_examples(shop, "order.paid", fixtures=tmp_path)[0].file == named
+
+
+def test_examples_of_the_help_are_of_the_starter_book() -> None:
+    """Each source and type that the help names can be sent with the book that everybody has."""
+    starter = Path(books.__file__).parents[1] / "rules" / "book"
+    book = books.load(starter)
+    told = CliRunner().invoke(cli.relais, ["trigger", "--help"], terminal_width=200).output
+    examples = re.findall(r"relais trigger (\w+) ([\w.]+)", told)
+    assert len(examples) > 3
+    for source, type in examples:
+        assert trigger.list_examples(book.sources[source], type, fixtures=starter / "fixtures"), (source, type)
 
 
 def test_sent(receiver: str, book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
