@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from console import cli
+from console import catalogue, cli
 from console.checks import upgrade
 from console.errors import UserError
 from mailroom import Mailroom
+from mailroom.ledger import DeliveryFate, Fate
 from rules.compiler import loader
 from tests.conftest import PrivateValkey, wait_until
 from tests.system.processes import SystemProcesses, event, house
@@ -119,6 +120,53 @@ def test_other_deliveries(valkey: PrivateValkey, routed: Path, change: tuple[str
     ok, says = answers(valkey)["deliveries"]
     assert (ok, told in says) == (False, True), says
     assert "example.org" not in says
+
+
+def test_what_no_version_could_read(valkey: PrivateValkey, routed: Path) -> None:
+    """What lies in quarantine was never read, and speaks against no version; a body that was routed does."""
+    broken = b"{}\nno body"
+
+    async def quarantine(mailroom: Mailroom) -> None:
+        await mailroom.quarantine([(replace(event("q"), retain=86_400_000), "email: is missing")])
+        await mailroom.store.set(mailroom.key("e:q"), broken)
+
+    on_store(valkey, quarantine)
+    assert answers(valkey)["deliveries"][0], "quarantine speaks against no version"
+
+    async def damage(mailroom: Mailroom) -> None:
+        await mailroom.store.set(mailroom.key("e:a"), broken)
+
+    on_store(valkey, damage)
+    assert "a body can be read no longer: EventDamaged: 1 x, as a" in answers(valkey)["deliveries"][1]
+
+
+LOOKING = """\
+sources:
+  sd: {kind: seminardesk, api: sd_api, verify: {basic: {user: a, password: "${SD_PASSWORD}"}}}
+destinations:
+  sd_api: {kind: seminardesk, base: https://sd.example.org, api_key: "${SD_TOKEN}"}
+  crm: {kind: rest, base: https://crm.example.org, auth: {bearer: "${CRM_TOKEN}"}}
+rules:
+  - name: bookers
+    when: {source: sd, type: booking.created}
+    look_up:
+      booker: {api.person: {id: "{{ data.booker.id }}"}}
+    then:
+      - crm.upsert_contact: {email: "{{ booker.email }}"}
+      - crm.add_note: {email: "{{ booker.email }}", text: has booked}
+"""
+
+
+def test_a_look_up_that_failed_is_not_compared() -> None:
+    """Of a rule whose look-up could not be made the ledger has one dead delivery, and no others are new."""
+    book = loader.check_texts({"book.yaml": LOOKING}, catalogue.build()).book
+    assert book is not None
+    booked = replace(event("a"), source="sd", kind="seminardesk", type="booking.created", data={"id": 1})
+    dead = DeliveryFate("a.0", "crm", "upsert_contact", "bookers", "dead", "value_failed: booker")
+    fate = Fate("a", "sd", "booking.created", "", rules=[{"name": "bookers", "matched": True}], deliveries=[dead])
+    assert list(upgrade.compare(booked, fate, book)) == []
+    dead.attempts.append({"n": 1})
+    assert list(upgrade.compare(booked, fate, book)) == ['crm.add_note is new (rule "bookers")']
 
 
 def test_book_refused(valkey: PrivateValkey, routed: Path) -> None:
