@@ -34,7 +34,7 @@ class Process:
         self.said: list[str] = []
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
-        wait_until(lambda: any("startup complete" in line for line in self.said), "the receiver serves", 20)
+        wait_until(lambda: any("startup complete" in line for line in self.said), "the receiver serves", 30)
         line = next(line for line in self.said if "receiver.listening" in line)
         self.number = int(line.partition("http://127.0.0.1:")[2].split()[0])
 
@@ -45,7 +45,7 @@ class Process:
 
     def end(self) -> int:
         """Wait for its end and return its exit status."""
-        status = self.process.wait(20)
+        status = self.process.wait(30)
         self.reader.join(5)
         assert self.process.stderr is not None
         self.process.stderr.close()

@@ -4,10 +4,7 @@ import contextlib
 import hashlib
 import http.client
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,51 +17,20 @@ from mailroom.keys import CALL_TIMEOUT, PREFIX
 from receiver import spool
 from rules.event import Event
 from tests.conftest import PrivateValkey, wait_until
-from tests.receiver import book
 from tests.receiver.port import AT
-
-PROGRAM = """
-import sys
-from pathlib import Path
-from receiver import server
-from receiver.settings import ReceiverSettings
-from tests.receiver.book import CATALOGUE
-server.run(ReceiverSettings(port=0, book=Path(sys.argv[1])), CATALOGUE)
-"""
+from tests.receiver.process import Process
 
 #: Acknowledgements of each sender before, during and after the trouble.
 BEFORE, DURING, AFTER = 5, 30, 5
 
 
-class SpoolReceiver:
+class SpoolReceiver(Process):
     """A receiver process; several on one folder share its spool."""
 
-    def __init__(self, folder: Path, redis_url: str, **environ: str) -> None:
-        spool = str(folder / "spool")
-        given = {**os.environ, **book.ENVIRON, "REDIS_URL": redis_url, "RELAIS_SPOOL": spool, **environ}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(book.write(folder))], env=given, stderr=subprocess.PIPE, text=True
-        )
-        self.said: list[str] = []
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
-        wait_until(lambda: any("startup complete" in line for line in self.said), "the receiver serves", 30)
-        line = next(line for line in self.said if "receiver.listening" in line)
-        self.number = int(line.partition("http://127.0.0.1:")[2].split()[0])
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.said.append(line)
-
-    def end(self, sign: signal.Signals = signal.SIGTERM) -> int:
+    def stop(self, sign: signal.Signals = signal.SIGTERM) -> int:
         """Stop it and return its exit status."""
         self.process.send_signal(sign)
-        status = self.process.wait(30)
-        self.reader.join(5)
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-        return status
+        return self.end()
 
     def post(self, body: object) -> tuple[int, Mapping[str, str], bytes]:
         """Send one event."""
@@ -117,7 +83,7 @@ class SpoolProcesses:
         self.senders: list[SpoolSender] = []
 
     def receiver(self, url: str = "", **environ: str) -> SpoolReceiver:
-        self.receivers.append(SpoolReceiver(self.folder, url or self.valkey.url, **environ))
+        self.receivers.append(SpoolReceiver(self.folder, url or self.valkey.url, -1, **environ))
         return self.receivers[-1]
 
     def send(self, *receivers: SpoolReceiver, people: int = 4) -> None:
@@ -181,7 +147,7 @@ def house(short_folder: Path, valkey: PrivateValkey) -> Iterator[SpoolProcesses]
         sender.over.set()
     for receiver in built.receivers:
         if receiver.process.poll() is None:
-            receiver.end(signal.SIGKILL)
+            receiver.stop(signal.SIGKILL)
     if valkey.process is not None:
         valkey.process.send_signal(signal.SIGCONT)
 
@@ -263,7 +229,7 @@ def test_trouble(house: SpoolProcesses, trouble: Trouble) -> None:
     assert max(each[-2] for each in took) < 1
     if trouble is hung:
         assert any("did not answer" in line for line in receiver.said if "spool.begins" in line)
-    assert receiver.end() == 0
+    assert receiver.stop() == 0
 
 
 def test_two_receivers(house: SpoolProcesses) -> None:
@@ -305,7 +271,7 @@ def test_killed_while_spooling(house: SpoolProcesses) -> None:
     house.more(BEFORE)
     with stopped(house):
         house.more(DURING)
-        first.end(signal.SIGKILL)
+        first.stop(signal.SIGKILL)
         second = house.receiver()
         for sender in house.senders:
             sender.receivers[:] = [second]
@@ -325,11 +291,11 @@ def test_adopted_by_the_other(house: SpoolProcesses) -> None:
         house.more(DURING)
         for sender in house.senders:
             sender.over.set()
-        first.end(signal.SIGKILL)
+        first.stop(signal.SIGKILL)
     house.quiet()
     house.handed_over()
     house.check()
-    assert second.end() == 0
+    assert second.stop() == 0
 
 
 def test_stopped_and_started(house: SpoolProcesses) -> None:
@@ -340,7 +306,7 @@ def test_stopped_and_started(house: SpoolProcesses) -> None:
     house.valkey.stop()
     house.more(DURING)
     house.quiet()
-    assert first.end() == 0
+    assert first.stop() == 0
     assert house.waiting() > 0
     house.receiver()
     house.valkey.start()
@@ -362,7 +328,7 @@ def test_killed_while_handing_over(house: SpoolProcesses) -> None:
     left.close()
     house.valkey.start()
     wait_until(lambda: 0 < house.waiting() < 8000, "it is in the middle", 30)
-    first.end(signal.SIGKILL)
+    first.stop(signal.SIGKILL)
     house.receiver()
     house.handed_over()
     house.check()
