@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from sandbox import fallback
 from sandbox.accounts import Accounts
 from sandbox.calls import VendorCall
 
@@ -98,7 +99,6 @@ class ActiveTrail:
 
     def app(self) -> ASGIApp:
         """Return the API."""
-        every = ["GET", "POST", "PUT", "DELETE", "PATCH"]
         routes = [
             ("/webhooks", self._webhooks, ["GET", "POST"]),
             ("/webhooks/{id:int}", self._webhook, ["GET", "PUT", "DELETE"]),
@@ -108,7 +108,7 @@ class ActiveTrail:
             ("/groups", self._groups, ["GET", "POST"]),
             ("/groups/{id:int}/members", self._add_member, ["POST"]),
             ("/groups/{id:int}/members/{contact:int}", self._remove_member, ["DELETE"]),
-            ("/{path:path}", self._not_modelled, every),
+            (fallback.PATH, fallback.build_handler(self), fallback.METHODS),
         ]
         return Starlette(routes=[Route(path, self._open(answer), methods=of) for path, answer, of in routes])
 
@@ -122,9 +122,6 @@ class ActiveTrail:
             return found
 
         return guarded
-
-    async def _not_modelled(self, request: Request) -> Response:
-        return self.error(501, "the sandbox does not model this")
 
     # Webhooks.
 

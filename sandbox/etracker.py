@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from sandbox import fallback
 from sandbox.accounts import Accounts
 from sandbox.calls import VendorCall
 
@@ -60,16 +61,12 @@ class Etracker:
 
     def app(self) -> ASGIApp:
         """Return the interface."""
-        every = ["GET", "POST", "PUT", "DELETE", "PATCH"]
         return Starlette(
             routes=[
                 Route("/lsconfirm.php", self._confirm, methods=["GET", "POST"]),
-                Route("/{path:path}", self._not_modelled, methods=every),
+                fallback.build_route(self),
             ]
         )
-
-    async def _not_modelled(self, request: Request) -> Response:
-        return self.error(501, "the sandbox does not model this")
 
     async def _confirm(self, request: Request) -> Response:
         told = dict(request.query_params) | dict(parse_qsl((await request.body()).decode()))

@@ -26,7 +26,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sandbox import rest
+from sandbox import fallback, rest
 from sandbox.accounts import Accounts
 from sandbox.calls import VendorCall
 
@@ -182,7 +182,6 @@ class Hubspot:
 
     def app(self) -> ASGIApp:
         """Return the API."""
-        every = ["GET", "POST", "PUT", "DELETE", "PATCH"]
         routes = []
         for start in ("/crm/objects/{version}", "/crm/v3/objects"):
             routes += [
@@ -198,7 +197,7 @@ class Hubspot:
         for path in ("/crm/pipelines/{version}/deals", "/crm/v3/pipelines/deals"):
             routes.append(Route(path, self._list_pipelines, methods=["GET"]))
         return Starlette(
-            routes=[*routes, Route("/{path:path}", self._not_modelled, methods=every)],
+            routes=[*routes, fallback.build_route(self)],
             middleware=[Middleware(_HubspotGateway, vendor=self)],
             exception_handlers={HubspotRefusal: self._refuse, HTTPException: self._refuse},
         )
@@ -302,9 +301,6 @@ class Hubspot:
 
     async def _list_pipelines(self, request: Request) -> Response:
         return HubspotJson({"results": self.pipelines})
-
-    async def _not_modelled(self, request: Request) -> Response:
-        raise HubspotRefusal(501, "", "the sandbox does not model this")
 
     # -- records
 

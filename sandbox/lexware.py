@@ -29,7 +29,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sandbox import rest
+from sandbox import fallback, rest
 from sandbox.accounts import Accounts
 from sandbox.calls import VendorCall
 
@@ -134,7 +134,6 @@ class Lexware:
 
     def app(self) -> ASGIApp:
         """Return the API."""
-        every = ["GET", "POST", "PUT", "DELETE", "PATCH"]
         return Starlette(
             routes=[
                 Route("/contacts", self._find_contacts, methods=["GET"]),
@@ -152,7 +151,7 @@ class Lexware:
                 Route("/voucherlist/", self._list_vouchers, methods=["GET"]),
                 Route("/payments/{id}", self._show_payments, methods=["GET"]),
                 Route("/profile", self._show_profile, methods=["GET"]),
-                Route("/{path:path}", self._not_modelled, methods=every),
+                fallback.build_route(self),
             ],
             middleware=[Middleware(_LexwareGateway, vendor=self)],
             exception_handlers={LexwareRefusal: self._refuse, HTTPException: self._refuse_route},
@@ -355,9 +354,6 @@ class Lexware:
 
     async def _not_allowed(self, request: Request) -> Response:
         return self.error(405, "Method not allowed")
-
-    async def _not_modelled(self, request: Request) -> Response:
-        raise LexwareRefusal(501, "the sandbox does not model this")
 
     # -- answers
 

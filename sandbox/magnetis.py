@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from sandbox import fallback
 from sandbox.accounts import Accounts
 from sandbox.calls import VendorCall
 
@@ -70,12 +71,9 @@ class Magnetis:
             routes=[
                 Route("/calls", self._list("calls", "start_at")),
                 Route("/leads", self._list("leads", "created_at")),
-                Route("/{path:path}", self._not_modelled, methods=["GET", "POST", "PUT", "DELETE", "PATCH"]),
+                fallback.build_route(self),
             ]
         )
-
-    async def _not_modelled(self, request: Request) -> Response:
-        return self.error(501, "the sandbox does not model this")
 
     def _list(self, kind: str, at: str) -> Any:
         async def answer(request: Request) -> Response:

@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from sandbox import fallback
 from sandbox.accounts import Accounts
 from sandbox.calls import VendorCall
 
@@ -65,11 +66,10 @@ class MailServer:
 
     def app(self) -> ASGIApp:
         """Return what says where the server is."""
-        every = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
         return Starlette(
             routes=[
                 Route("/server", self._say_where, methods=["GET"]),
-                Route("/{path:path}", self._not_modelled, methods=every),
+                fallback.build_route(self),
             ]
         )
 
@@ -77,9 +77,6 @@ class MailServer:
         """Stop listening."""
         if self._server is not None:
             self._server.close()
-
-    async def _not_modelled(self, request: Request) -> Response:
-        return self.error(501, "the sandbox does not model this")
 
     async def _say_where(self, request: Request) -> Response:
         async with self._starting:

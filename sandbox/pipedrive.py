@@ -27,7 +27,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sandbox import rest
+from sandbox import fallback, rest
 from sandbox.accounts import Accounts
 from sandbox.calls import VendorCall
 
@@ -163,7 +163,6 @@ class Pipedrive:
     def app(self) -> ASGIApp:
         """Return the API."""
         two, one = "/api/v2", "/api/v1"
-        every = ["GET", "POST", "PUT", "DELETE", "PATCH"]
         return Starlette(
             routes=[
                 Route(f"{two}/persons/search", self._search_persons, methods=["GET"]),
@@ -188,7 +187,7 @@ class Pipedrive:
                 Route(f"{one}/leads/{{id}}", self._change_lead, methods=["PATCH"]),
                 Route(f"{one}/notes", self._list_notes, methods=["GET"]),
                 Route(f"{one}/notes", self._create_note, methods=["POST"]),
-                Route("/{path:path}", self._not_modelled, methods=every),
+                fallback.build_route(self),
             ],
             middleware=[Middleware(_PipedriveGateway, vendor=self)],
             exception_handlers={PipedriveRefusal: self._refuse, HTTPException: self._refuse},
@@ -363,9 +362,6 @@ class Pipedrive:
             raise PipedriveRefusal(501, "the sandbox models content and the place of a note only")
         content = re.sub(r"<script.*?</script>|<!--.*?-->", "", body["content"], flags=re.DOTALL)
         return _data(self._keep(self.notes, {**body, "content": content, "active_flag": True}), 201)
-
-    async def _not_modelled(self, request: Request) -> Response:
-        raise PipedriveRefusal(501, "the sandbox does not model this")
 
     # -- records
 

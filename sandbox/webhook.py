@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from sandbox import fallback
 from sandbox.accounts import Accounts
 from sandbox.calls import VendorCall
 
@@ -61,17 +62,13 @@ class WebhookReceiver:
 
     def app(self) -> ASGIApp:
         """Return the receiver."""
-        every = ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
         return Starlette(
             routes=[
                 Route("/gone", self._refuse_gone, methods=["POST"]),
                 Route("/messages", self._receive, methods=["POST"]),
-                Route("/{path:path}", self._not_modelled, methods=every),
+                fallback.build_route(self),
             ]
         )
-
-    async def _not_modelled(self, request: Request) -> Response:
-        return self.error(501, "the sandbox does not model this")
 
     async def _refuse_gone(self, request: Request) -> Response:
         return self.error(410, "this endpoint wants no more messages")
