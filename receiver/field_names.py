@@ -10,10 +10,8 @@ from functools import lru_cache
 from typing import Any
 from unicodedata import normalize
 
-from rules.snake_case import to_snake_case
+from rules.snake_case import IDENTIFIER, to_snake_case
 
-#: Only such names become snake_case; `Lieblingsfarbe des Gastes` is a name that a user gave to a field.
-IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 #: Longer names are not cached: a stranger could fill the memory with them.
 LONGEST_NAME = 64
 MOST_NAMES = 4096

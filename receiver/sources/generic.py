@@ -39,14 +39,13 @@ from receiver.verification import VerifiedRequest
 from rules import addresses, event_types
 from rules.catalogue import SourceKind
 from rules.event_types.base import Instant, rfc3339, spell_out
+from rules.snake_case import TYPE, spell_type
 from rules.source.units import Zone
 from rules.verify import Verify
 
 NAME = "generic"
 #: Type of an item whose body names none; it is quarantined, since no rule could match it.
 NO_TYPE = "unknown"
-TYPE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*\Z")
-LONGEST_TYPE = 100
 #: Longest text that is taken as an order key.
 LONGEST_KEY = 255
 #: What is sent back of a handshake: no sign of HTML, no line end, no quote. Microsoft's words have blanks and colons.
@@ -514,9 +513,7 @@ class _ItemReader:
             if not where:
                 return None, "the URL names no type; end it with one such as order.paid, or say read: type: in the book"
             return None, f"there is no text at {where}, which should name the type; is read: type: in the book right?"
-        parts = [field_names.snake(part.strip()) for part in re.split(r"[./:]", told)]
-        type = ".".join(re.sub(r"[\s-]+", "_", part).lower() for part in parts)
-        if TYPE.match(type) and len(type) <= LONGEST_TYPE:
+        if (type := spell_type(told)) is not None:
             return type, ""
         where = f"at {where}" if found else "in the URL"
         return None, (

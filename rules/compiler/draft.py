@@ -14,8 +14,10 @@ from rules.catalogue import Catalogue, DestinationKind, SourceKind
 from rules.matching.field_types import FieldScope
 from rules.rule import Rule
 from rules.rulebook import AlertSettings, Destination, Source
+from rules.snake_case import TYPE, spell_type
 from rules.source.node import Node
 from rules.source.problem import Problem
+from rules.source.yaml_document import Path
 
 
 @dataclass(frozen=True)
@@ -85,3 +87,17 @@ def note_cannot(node: Node, written: str, why: str | None) -> bool:
         text = f'"{written}" cannot be done: {why}'
         node.wrong(text, "ask another destination for it, or take it out", "cannot", inner=(written,), key=True)
     return why is not None
+
+
+def check_spelling(node: Node, word: str, inner: Path = ()) -> bool:
+    """Return whether an event can be of a type as it is written; note it where not: written as the platform does it."""
+    right = TYPE.match(word) is not None
+    if not right:
+        mend = "say under types: of the source what it is"
+        if "*" in word:
+            mend = f'write {{wildcard: "{word}"}}'
+        elif spelt := spell_type(word):
+            mend = f"write {spelt}"
+        text = f'no event is ever of type "{word}": types have small letters, digits, _ and dots'
+        node.wrong(text, mend, "unknown_type", inner=inner)
+    return right

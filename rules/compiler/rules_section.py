@@ -15,7 +15,7 @@ from rules.action import ActionOptions
 from rules.business_hours import BusinessHours
 from rules.catalogue import ActionKind
 from rules.compiler import lint
-from rules.compiler.draft import Draft, Reach, WrittenRule, note_cannot
+from rules.compiler.draft import Draft, Reach, WrittenRule, check_spelling, note_cannot
 from rules.matching import pattern as patterns
 from rules.matching import truth
 from rules.matching.field_types import EVENT_FIELDS, FieldScope
@@ -217,6 +217,8 @@ class _RuleReader:
                     word, known, otherwise="only a generic source sends types of its own: name it, source:"
                 )
                 when.wrong(f'"{word}" is no event type', mend, "unknown_type", inner=path)
+            elif word not in known:
+                check_spelling(when, word, path)
         senders = tuple(name for name in among if name in opened or types is None or self.sends(name, types))
         if not senders and among and types and types <= known:
             who = "the sources of this book do not send" if sources is None else f"{', '.join(among)} does not send"
@@ -652,6 +654,8 @@ def _on_echo(node: Node | None) -> Literal["record", "route"]:
 
 def check_type(draft: Draft, node: Node, word: str, known: frozenset[str]) -> None:
     """Note a type that nobody knows, or that no source of the book sends."""
+    if not check_spelling(node, word):
+        return
     kinds = [draft.source_kind(source).types for source in draft.sources.values()]
     opened = not all(kinds)  # a generic source sends types of its own
     mend = did_you_mean(word, known, otherwise="write it as its source sends it")

@@ -7,7 +7,7 @@ Comes in: the tests as written, and a draft that has the sources and destination
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from rules.compiler.draft import Draft, note_cannot
+from rules.compiler.draft import Draft, check_spelling, note_cannot
 from rules.event import moment
 from rules.matching import operators
 from rules.rule import API
@@ -112,6 +112,8 @@ def _type(draft: Draft, node: Node) -> None:
     generic = any(not draft.source_kind(source).types for source in draft.sources.values())
     if word is not None and word not in known and not generic:
         node.wrong(f'"{word}" is no event type', did_you_mean(word, known), "unknown_type")
+    elif word is not None:
+        check_spelling(node, word)
 
 
 def _source(draft: Draft, given: Node, node: Node | None) -> str | None:

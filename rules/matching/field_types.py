@@ -206,9 +206,9 @@ class FieldScope:
         if (self.data_models or inside.root != "data") and self.check(inside) is None:
             return f'did you mean "{inside}"?'
         for name in self.look_ups:
-            inside = Path(name, (path.root, *path.steps))
-            if self.look_ups[name] is not None and self.check(inside) is None:
-                return f'did you mean "{inside}"?'
+            answer = Path(name, (path.root, *path.steps))
+            if self.look_ups[name] is not None and self.check(answer) is None:
+                return f'did you mean "{answer}"?'
         open_data = "" if self.data_models else f'what a source sends stands under data: did you mean "{inside}"?'
         return did_you_mean(path.root, self.roots, otherwise=open_data)
 

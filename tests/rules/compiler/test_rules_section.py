@@ -292,3 +292,38 @@ def test_what_happens_first() -> None:
     assert late(("        at: delivery\n", ""), ("    delay: 2d\n", "")) == []
     (wrong,) = late(("at: delivery", "at: night"))
     assert wrong[2] == "a look-up is asked at: event or at: delivery"
+
+
+SPELT = """
+rules:
+  - name: a
+    when: {source: shop, type: TYPE}
+    not_older_than: TYPE
+    then: nothing
+tests:
+  - name: t
+    given: {source: shop, event: {type: TYPE, data: {}}}
+    expect: nothing
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "mend"),
+    [
+        ("Order/Paid", "write order.paid"),
+        ("orderPaid", "write order_paid"),
+        ("order:paid", "write order.paid"),
+        ("order-paid", "write order_paid"),
+        ('"order.*"', 'write {wildcard: "order.*"}'),
+        ("Rechnung gelöscht", "say under types: of the source what it is"),
+    ],
+)
+def test_types_as_platforms_write_them(written: str, mend: str) -> None:
+    """A type that no event can have, since all are spelt in one way, is an error: such a rule would never fire."""
+    found = checked(SPELT.replace("TYPE", written)).errors
+    assert {(each.line, each.code, each.mend) for each in found} == {(line, "unknown_type", mend) for line in (4, 5, 9)}
+
+
+def test_types_as_we_write_them() -> None:
+    """A type of a generic source is its own business as long as an event can have it."""
+    assert checked(SPELT.replace("TYPE", "order.paid_2")).errors == ()
