@@ -6,6 +6,7 @@ value and can say why it did not hold. Never sees the whole event: the pattern r
 
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
@@ -26,6 +27,10 @@ class Nothing:
 
 
 NOTHING: Final = Nothing()
+
+#: A text that other languages read as a comparison, and what we write for it.
+_COMPARISON: Final = re.compile(r"(>=|<=|>|<|!=)\s*(-?\d+(?:\.\d+)?)\Z", re.ASCII)
+_COMPARED: Final = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte", "!=": "not"}
 
 #: Tests a value, ABSENT or NOTHING. The second argument holds the results of the closed parts (see
 #: `compile_element_test`).
@@ -489,6 +494,9 @@ class ConditionReader:
         if isinstance(literal, str) and len(literal) > 1 and "*" in (literal[0], literal[-1]):
             text = f"{self.field}: a text is compared as it stands, with its star"
             self._doubt(at, text, f"if it stands for any text, write wildcard: {json.dumps(literal)}", "star")
+        if isinstance(literal, str) and (found := _COMPARISON.match(literal)):
+            text = f"{self.field}: a text is compared as it stands, with its {found[1]}"
+            self._doubt(at, text, f"if numbers are meant, write {_COMPARED[found[1]]}: {found[2]}", "comparison")
         if kind.is_open:
             return True
         if not field_types.admits(kind, literal):

@@ -410,3 +410,19 @@ def test_a_star_in_a_text_stands_for_nothing_else() -> None:
     assert only(problems("data.email: [a@example.org, 'VIP*']")).code == "star"
     for meant in ('{wildcard: "*@example.org"}', "Kund*innen", '"*"'):
         assert problems(f"data.email: {meant}") == []
+
+
+@pytest.mark.parametrize(
+    ("written", "mend"),
+    [('">5"', "gt: 5"), ('"<= 19.99"', "lte: 19.99"), ('["a", "!=3"]', "not: 3"), ('">= -1"', "gte: -1")],
+)
+def test_a_comparison_in_a_text(written: str, mend: str) -> None:
+    """A text that other languages read as a comparison was probably meant as one."""
+    found = only(problems(f"data.total: {written}"))
+    assert (found.code, found.severity, found.mend) == ("comparison", "warning", f"if numbers are meant, write {mend}")
+
+
+def test_no_comparison_in_a_text() -> None:
+    """A sign before something else than a number alone is part of a text."""
+    for meant in ('"> 5 Personen"', '"<b>"', '"5"', '"=5"'):
+        assert problems(f"data.total: {meant}") == []
