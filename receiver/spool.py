@@ -223,7 +223,7 @@ class Spool:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
             if isinstance(exc, sqlite3.Error):
-                raise _failed(exc) from exc
+                raise _explain(exc) from exc
             raise
 
     # -- handing over
@@ -244,10 +244,8 @@ class Spool:
 
     def first(self) -> int:
         """Return the number of the oldest row, 0 if no event waits. Raises SpoolFailed."""
-        try:
+        with _own_errors():
             return int(self._db.execute("SELECT min(seq) FROM spool").fetchone()[0] or 0)
-        except sqlite3.Error as exc:
-            raise _failed(exc) from exc
 
     def head(self, most: int = BATCH) -> list[SpooledEvent]:
         """Return the oldest events, as many as go to the store in one call. Raises SpoolFailed.
@@ -256,7 +254,7 @@ class Spool:
         """
         rows: list[SpooledEvent] = []
         size = 0
-        try:
+        with _own_errors():
             cursor = self._db.execute(f"SELECT {COLUMNS} FROM spool ORDER BY seq LIMIT ?", (most,))  # noqa: S608
             for found in cursor:
                 size += len(found[-1]) + len(found[-2])
@@ -269,8 +267,6 @@ class Spool:
                         raise
                     break
             cursor.close()
-        except sqlite3.Error as exc:
-            raise _failed(exc) from exc
         return rows
 
     def others(self, than: SpooledEvent, most: int) -> list[SpooledEvent]:
@@ -278,7 +274,7 @@ class Spool:
         found: list[SpooledEvent] = []
         before = _names(than)
         query = f"SELECT {COLUMNS} FROM spool WHERE seq > ? AND (? IS NULL OR box IS NOT ?) ORDER BY seq LIMIT ?"  # noqa: S608
-        try:
+        with _own_errors():
             for raw in self._db.execute(query, (than.seq, than.box, than.box, BATCH)).fetchall():
                 with contextlib.suppress(Unreadable):
                     row = _row(raw)
@@ -286,8 +282,6 @@ class Spool:
                     if before.isdisjoint(names):
                         found.append(row)
                     before |= names
-        except sqlite3.Error as exc:
-            raise _failed(exc) from exc
         return found[:most]
 
     def set_aside(self, seq: int, said: str, now: int) -> str:
@@ -332,10 +326,8 @@ class Spool:
                 if rows:
                     gone += self._db.executemany(query, [(seq,) for seq in rows]).rowcount
         if gone:
-            try:
+            with _own_errors():
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            except sqlite3.Error as exc:
-                raise _failed(exc) from exc
         return gone
 
     def tidy(self) -> None:
@@ -365,10 +357,8 @@ class Spool:
 
     def state(self) -> SpoolState:
         """Return what waits. Raises SpoolFailed."""
-        try:
+        with _own_errors():
             return _state(self._db, self.folder)
-        except sqlite3.Error as exc:
-            raise _failed(exc) from exc
 
     def _keep_ballast(self) -> None:
         """Write the ballast, unless the disk has no room for it."""
@@ -451,12 +441,9 @@ def _outside(folder: Path) -> Iterator[sqlite3.Connection | None]:
     if not file.exists():
         yield None
         return
-    try:
-        url = f"{file.absolute().as_uri()}?mode=rw"
-        with contextlib.closing(sqlite3.connect(url, uri=True, timeout=BUSY, isolation_level=None)) as db:
-            yield db
-    except sqlite3.Error as exc:
-        raise _failed(exc) from exc
+    url = f"{file.absolute().as_uri()}?mode=rw"
+    with _own_errors(), contextlib.closing(sqlite3.connect(url, uri=True, timeout=BUSY, isolation_level=None)) as db:
+        yield db
 
 
 def _has_aside(db: sqlite3.Connection) -> bool:
@@ -528,7 +515,16 @@ def _make(folder: Path, file: Path) -> None:
             os.close(held)
 
 
-def _failed(exc: sqlite3.Error) -> StoreUnavailable:
+@contextlib.contextmanager
+def _own_errors() -> Iterator[None]:
+    """Raise SpoolFull, SpoolFailed for an error of SQLite."""
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise _explain(exc) from exc
+
+
+def _explain(exc: sqlite3.Error) -> StoreUnavailable:
     if getattr(exc, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
         return SpoolFull("the spool is full: mend the store, or raise RELAIS_SPOOL_BYTES")
     return SpoolFailed(f"the spool failed: {exc}")
