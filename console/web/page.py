@@ -10,7 +10,7 @@ import itertools
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 from zoneinfo import ZoneInfo, available_timezones
@@ -39,6 +39,8 @@ LONGEST_PATH = 1_000
 #: Stands in a page where the time of its making is filled in: that changes no ETag.
 AS_OF = "\N{OBJECT REPLACEMENT CHARACTER}as of\N{OBJECT REPLACEMENT CHARACTER}"
 
+#: How a language writes a day.
+DAYS = {"en": "d MMM", "de": "d. MMM", "fr": "d MMM"}
 #: An instant as sentences hold it.
 INSTANT = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z(?!\w)")
 
@@ -73,6 +75,7 @@ def environment(chosen: str, base: str) -> jinja2.Environment:
         "tell": tell,
         "reason": lambda code: known.gettext(told) if (told := sentences.find_reason(code)) else "",
         "moment": show_moment,
+        "day": functools.partial(say_day, chosen),
         "age": functools.partial(show_age, Locale(chosen)),
         "number": functools.partial(numbers.format_decimal, locale=chosen),
         "labelled": label_cells,
@@ -123,9 +126,14 @@ def write_moment(value: str | int, zone: ZoneInfo, chosen: str) -> Markup:
 def say_moment(at: datetime, zone: ZoneInfo, chosen: str) -> str:
     """Return a time in a zone, as a language writes it; of today without the day."""
     here, today = at.astimezone(zone), datetime.now(zone).date()
-    day = "d. MMM" if chosen == "de" else "d MMM"
+    day = DAYS[chosen]
     shape = "HH:mm:ss" if here.date() == today else f"{day} HH:mm" if here.year == today.year else f"{day} y HH:mm"
     return dates.format_datetime(here, shape, locale=chosen)
+
+
+def say_day(chosen: str, value: str) -> str:
+    """Return the day of a date or a time, as a language writes it."""
+    return dates.format_date(date.fromisoformat(value[:10]), f"{DAYS[chosen]} y", locale=chosen)
 
 
 def show_age(locale: Locale, value: str | int | None) -> str:

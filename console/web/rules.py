@@ -22,6 +22,7 @@ from console.errors import UserError
 from console.web import page, snapshots
 from console.web.language import N_
 from mailroom import rule_counts
+from mailroom.sentences import give_reason
 from receiver import payload
 from receiver.errors import RequestRefused
 from rules.compiler import loader, reload
@@ -153,7 +154,7 @@ def _read_text(book: Rulebook, text: str, source: str) -> list[Event]:
             return list(events_of(book, Path(), payload.read_payload, test))
         return list(payload.read_payload(book.sources[source], text.encode(), None))
     except RequestRefused as exc:
-        raise UserError(f"{exc.code}: {exc.hint}") from exc
+        raise UserError(give_reason(exc.code, exc.hint, of="refused.")) from exc
     except TestBroken as exc:
         raise UserError(str(exc)) from exc
 

@@ -15,6 +15,7 @@ from mailroom import ledger
 from mailroom.sentences import REASONS, SENTENCES, TOO_OFTEN, Sentence, find_reason, give_reason, say, spell_out, write
 from rules.matching.truth import MissCode, Why
 from tests import error_codes
+from workers.outcome import IDLE
 
 ROOT = Path(__file__).parents[2]
 CODES = [row.split("`")[1] for row in error_codes.failures()]
@@ -86,6 +87,11 @@ def test_every_miss_is_said() -> None:
 def test_every_refusal_is_said(code: str) -> None:
     """Each code of a refused request has its sentence."""
     assert REASONS[f"refused.{code}"]
+
+
+def test_what_is_done_without_writing_is_said() -> None:
+    """A delivery that is done and wrote nothing says so in words, on every page."""
+    assert {f"done.{note}" for note in IDLE} - REASONS.keys() == set()
 
 
 def test_reasons_are_of_something() -> None:

@@ -203,6 +203,16 @@ def test_a_viewer_decides_nothing(house: PageHouse) -> None:
         assert viewer.status == 403, path
 
 
+def test_a_pile_says_why_of_each_where_reasons_differ(house: PageHouse) -> None:
+    """One reason stands above the list; of several each stands in its row, and none speaks for all."""
+    house.die("mixed1", code="invalid")
+    house.die("mixed2", code="forbidden")
+    eva = house.let_in()
+    mixed, one = eva.get("/todo/dead"), eva.get("/todo/dead?code=forbidden")
+    assert "Because:" not in mixed
+    assert "Because: <code>forbidden</code>" in one
+
+
 def test_an_act_shows_first_and_is_done_once(house: PageHouse) -> None:
     """An act says how many; it wants a reason; what changed meanwhile is shown anew; a double click is one act."""
     house.die("e1", "e2", code="one")

@@ -7,9 +7,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import console
+from console import book as books
 from console import people
+from console.errors import UserError
 from console.jobs.orders import JobVerb
-from console.web import page, words
+from console.web import page, rules, words
 from console.web.act_catalogue import ACTS
 from console.web.piles import CHOOSABLE
 from mailroom import ledger
@@ -29,6 +31,13 @@ def render(source: str, chosen: str, **values: Any) -> str:
 def test_a_day_is_written_as_the_language_writes_it(chosen: str, said: str) -> None:
     """A German day has its point; the time is that of who looks."""
     assert page.say_moment(datetime.fromisoformat("2020-11-30T23:00:00Z"), BERLIN, chosen) == said
+
+
+@pytest.mark.parametrize(("chosen", "said"), [("de", "9. Jan. 2020"), ("fr", "9 janv. 2020"), ("en", "9 Jan 2020")])
+def test_a_date_alone_is_written_as_the_language_writes_it(chosen: str, said: str) -> None:
+    """Of a time only its day is taken, and in no zone."""
+    assert render("{{ '2020-01-09'|day }}", chosen) == said
+    assert render("{{ '2020-01-09T23:30:00Z'|day }}", chosen) == said
 
 
 def test_a_time_within_a_sentence_is_of_who_looks() -> None:
@@ -51,6 +60,14 @@ def test_what_does_not_fit_begins_in_the_language_and_says_its_field_once() -> N
     """The place stands as the code beside it; what is wrong there is said after words that are translated."""
     told = render("{{ m.because('names nobody', 'names nobody: one of id is needed') }}", "de")
     assert " ".join(re.sub("<.*?>", "", told).split()) == "passt nicht: one of id is needed"
+
+
+def test_a_pasted_text_that_cannot_be_read_is_told_in_the_language() -> None:
+    """What is wrong with it begins with words of the reader."""
+    book = books.load(Path(console.__file__).parents[1] / "rules" / "book")
+    with pytest.raises(UserError) as refused:
+        rules.explain_text(book, "{broken", "cmx")
+    assert render("{{ told|tell }}", "de", told=refused.value.message).startswith("der Inhalt ist kein gültiges JSON")
 
 
 def test_every_word_of_an_act_an_attempt_and_a_choice_is_said() -> None:
