@@ -20,23 +20,21 @@ from rules.errors import RulesError, SecretMissing
 from rules.event import Reader
 from rules.rulebook import Destination, Rulebook
 from rules.secret import Secret, SecretFiles
-from workers import destinations, limit_headers, store_outage
+from workers import destinations
 from workers.alerts import AlertMailer, AlertSender
 from workers.cases import CaseKeeper
 from workers.destinations.base import AbsentClient, Client, find_lag
 from workers.destinations.id_map import RedisMemory
 from workers.destinations.mail import MailClient
-from workers.http import Http, HttpAnswer
+from workers.http import Http
 from workers.outcome import MISTAKES, Failed
+from workers.pace import SharedPace
 from workers.quiet import QuietWatch
 from workers.quotas import QuotaKeeper, burst_of, every_of, find_credential, read_meters
 from workers.rulebook import RulebookStore
 from workers.settings import WorkSettings
 
 log = logging.getLogger("relais.context")
-
-#: Seconds at the most after which a look-up asks again whether the quota of its key has a new page.
-NEW_PAGE = 300.0
 
 
 class WorkerContext:
@@ -215,7 +213,7 @@ class WorkerContext:
     def _client(self, name: str, destination: Destination, *, limited: bool) -> Client[Any]:
         if destination.absent:
             return AbsentClient(name, destination.options, self.reveal, self.http, RedisMemory(self.mailroom, name))
-        pace = SharedPace(self, name)
+        pace = self._pace(name)
         http = self.http.bind(
             timeout=min(destination.timeout, self.settings.longest_request),
             allow_private=destination.allow_private,
@@ -224,6 +222,10 @@ class WorkerContext:
         )
         client = destinations.DESTINATIONS[destination.kind].client
         return client(name, destination.options, self.reveal, http, RedisMemory(self.mailroom, name))
+
+    def _pace(self, room: str, *, usual: bool = False) -> SharedPace:
+        # Asked anew each time: every drain has a `may_send` of its own, and the clients outlive it.
+        return SharedPace(room, self.mailroom, self.quotas, lambda: self.may_send(), usual=usual)
 
     def reveal(self, secret: Secret) -> str:
         """Return a secret's text, from the environment or a file of the secrets folder. Raises SecretMissing."""
@@ -252,7 +254,7 @@ class WorkerContext:
             yield
             return
         async with turns:
-            await SharedPace(self, destination, usual=True).wait()
+            await self._pace(destination, usual=True).wait()
             yield
 
     def kind(self, destination: str, action: str) -> ActionKind | None:
@@ -290,46 +292,3 @@ class WorkerContext:
         """Ask the running drain to end. Safe to call from a signal handler: it wakes the loop, no more."""
         with contextlib.suppress(RuntimeError):  # The loop is closed: this process is ending already.
             self._loop.call_soon_threadsafe(self.stopping.set)
-
-
-class SharedPace:
-    """Admits requests that `take` has not accounted for: within the shared rate, while the lease is good, and not while
-    the destination asks to be left alone.
-    """
-
-    def __init__(self, context: WorkerContext, room: str, *, usual: bool = False) -> None:
-        """Admit requests to a room. `usual`: they leave what its quota keeps for urgent actions."""
-        self._context = context
-        self._room = room
-        self._usual = usual
-
-    async def wait(self) -> None:
-        """Return when one more request may be sent. Raises Failed when it must not be sent any more."""
-        seconds = await self._ask(1)
-        while seconds > 0:
-            await asyncio.sleep(seconds)
-            seconds = await self._ask(0)
-        if not self._context.may_send():
-            raise Failed("transient", "lease_lost", hint="somebody else may be at it already")
-
-    async def _ask(self, requests: int) -> float:
-        said = await store_outage.retry_until_answered(
-            lambda: self._context.mailroom.pace(self._room, requests, usual=self._usual)
-        )
-        if said.used_up:
-            raise Failed("limited", "quota_used_up", wait=min(said.rest, NEW_PAGE), hint="its key has no request left")
-        if said.rest:
-            raise Failed("limited", "limited", wait=said.rest, hint="the destination asked to be left alone meanwhile")
-        return said.wait
-
-    async def hear(self, answer: HttpAnswer) -> None:
-        """Learn from what an answer says of the vendor's limits; one that is used up closes the room."""
-        limits = limit_headers.read(answer.headers)
-        if not limits:
-            return
-        quotas = self._context.quotas
-        quota = quotas.quotas.get(self._room)
-        if quota is not None and (left := limit_headers.find_left(limits, quota, int(time.time() * 1000))) is not None:
-            quotas.note_left(self._room, left)
-        if answer.ok and (rest := limit_headers.find_rest(limits)):  # a refusal is read by whoever asked
-            await store_outage.retry_until_answered(lambda: self._context.mailroom.rest(self._room, rest))
