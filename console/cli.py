@@ -6,6 +6,7 @@ Never does the work itself.
 
 import gc
 import importlib
+import io
 import os
 import sys
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import click
+
+from console.errors import UserError
 
 #: Command -> the first line of its help. A test compares them, so that `relais --help` needs to import nothing.
 COMMANDS: Mapping[str, str] = {
@@ -129,13 +132,23 @@ def relais() -> None:
 
 
 def read_dotenv(folder: Path, environ: dict[str, str] | os._Environ[str]) -> None:
-    """Put what `.env` says into the environment, unless it is set there already."""
+    """Put what `.env` says into the environment, unless it is set there already. Raises UserError."""
     file = folder / ".env"
     if not file.is_file():
         return
     from dotenv import dotenv_values
 
-    for name, value in dotenv_values(file).items():
+    try:
+        content = file.read_bytes()
+        text = content.decode("utf-8-sig")
+    except OSError as exc:
+        raise UserError(f"{file} cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        line = content.count(b"\n", 0, exc.start) + 1
+        raise UserError(f"{file} is not UTF-8 in line {line}", mend="save it as UTF-8") from None
+    if "\0" in text:
+        raise UserError(f"{file} holds a zero byte", mend="save it as UTF-8 text")
+    for name, value in dotenv_values(stream=io.StringIO(text)).items():
         if value is not None:
             environ.setdefault(name, value)
 
@@ -159,7 +172,11 @@ def ask_sandbox(environ: os._Environ[str], told: Mapping[str, str]) -> None:
 def main() -> None:
     """Run `relais`."""
     told = dict(os.environ)
-    read_dotenv(Path.cwd(), os.environ)
+    try:
+        read_dotenv(Path.cwd(), os.environ)
+    except UserError as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
     if sys.argv[1:2] and sys.argv[1] not in SYSTEMS:
         ask_sandbox(os.environ, told)
     try:

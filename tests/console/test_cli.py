@@ -93,6 +93,24 @@ def test_dotenv(tmp_path: Path) -> None:
     assert environ == {"RELAIS_PORT": "2", "CRM_TOKEN": "a$b#c"}
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("# Schlüssel\nA=1\n".encode("latin-1"), "is not UTF-8 in line 1"),
+        ("A=1\n".encode("utf-16"), "is not UTF-8 in line 1"),
+        (b"A=1\nB=\xfc\n", "is not UTF-8 in line 2"),
+        (b"A=1\0\n", "holds a zero byte"),
+    ],
+)
+def test_dotenv_of_another_editor(content: bytes, said: str, tmp_path: Path) -> None:
+    """A `.env` that cannot be read ends each command with a sentence and the mend, not with a traceback."""
+    (tmp_path / ".env").write_bytes(content)
+    command = [sys.executable, "-m", "console.cli", "settings"]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (outcome.returncode, said in outcome.stderr, "mend: save it" in outcome.stderr) == (3, True, True)
+    assert "Traceback" not in outcome.stderr
+
+
 def test_closed_pipe() -> None:
     """A reader that has gone is no error."""
     command = f"{sys.executable} -m console.cli settings --json | head -c 1"
