@@ -2,8 +2,7 @@
 
 Comes in: a short stable code and a sentence without values. Goes out: a line of the log, and, at most once an hour for
 the same code and object, JSON posted to the address of `alerts:`, signed after Standard Webhooks where that has a
-secret, and a mail through the mail server that it names.
-Never blocks or fails a delivery.
+secret, and a mail through the mail server that it names. Never blocks or fails a delivery.
 """
 
 import asyncio
@@ -11,7 +10,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +78,7 @@ class AlertSender:
         if not waited:
             return
         text = "\n".join(["while nobody was there:", *waited])
-        if not any(await self._told("held_alerts", {"alert": "held_alerts", "text": text})):
+        if not any(await self._tell_each_way("held_alerts", {"alert": "held_alerts", "text": text})):
             for each in waited:
                 await self._mailroom.keep_alert(each)
 
@@ -94,9 +93,7 @@ class AlertSender:
         """
         _log(code, text, about)
         if self._reaches_people:
-            task = asyncio.get_running_loop().create_task(self._post(code, text, ends, about))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin(self._post(code, text, ends, about))
 
     async def deliver(self, code: str, text: str, *, ends: Sequence[str] = (), **about: str) -> bool:
         """Do the same and wait for it. Returns whether people know: also where there is no address but the log."""
@@ -107,14 +104,17 @@ class AlertSender:
         """Tell an alert that means nothing, however often, and return what became of it."""
         text = "a test of the alerts of Relais"
         _log("test", text, {})
-        told = await self._told("test", {"alert": "test", "text": text})
+        told = await self._tell_each_way("test", {"alert": "test", "text": text})
         if not told:
             return "log_only"
         return "told" if all(told) else "partly" if any(told) else "refused"
 
     def answer_soon(self, id: str) -> None:
         """Answer a test that somebody has asked for, in the background."""
-        task = asyncio.get_running_loop().create_task(self._answer(id))
+        self._begin(self._answer(id))
+
+    def _begin(self, work: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -129,7 +129,7 @@ class AlertSender:
                 return True
             if self._is_held():
                 await self._mailroom.keep_alert(f"{code}: {text}")
-            elif not any(await self._told(code, {"alert": code, "text": text, **about})):
+            elif not any(await self._tell_each_way(code, {"alert": code, "text": text, **about})):
                 await self._mailroom.forget_first(what)  # The next occasion tells it.
                 return False
             for end in ends:
@@ -139,14 +139,14 @@ class AlertSender:
             return False
         return True
 
-    async def _told(self, code: str, body: dict[str, str]) -> Sequence[bool]:
+    async def _tell_each_way(self, code: str, body: dict[str, str]) -> Sequence[bool]:
         """Tell it in each way that there is, and return of each whether somebody took it."""
-        ways = [self._told_by_post(code, body)] if self._address else []
+        ways = [self._tell_by_post(code, body)] if self._address else []
         if self._mailer is not None:
-            ways.append(self._told_by_mail(self._mailer, code, body))
+            ways.append(self._tell_by_mail(self._mailer, code, body))
         return await asyncio.gather(*ways)
 
-    async def _told_by_mail(self, mailer: AlertMailer, code: str, body: dict[str, str]) -> bool:
+    async def _tell_by_mail(self, mailer: AlertMailer, code: str, body: dict[str, str]) -> bool:
         about = [f"{name}: {value}" for name, value in body.items() if name not in ("alert", "text")]
         subject = " ".join(("Relais:", code, *(value for name, value in body.items() if name not in ("alert", "text"))))
         text = "\n".join([body["text"], "", *about])
@@ -158,7 +158,7 @@ class AlertSender:
             return False
         return True
 
-    async def _told_by_post(self, code: str, body: dict[str, str]) -> bool:
+    async def _tell_by_post(self, code: str, body: dict[str, str]) -> bool:
         content, id, now = to_json(body), f"msg_{secrets.token_hex(12)}", int(time.time())
         signed = standard_webhooks.sign([self._key], id, now, content) if self._key else ""
         headers = {"webhook-id": id, "webhook-timestamp": str(now), "webhook-signature": signed} if signed else None
