@@ -141,23 +141,27 @@ class Receiver:
         if request.entry is not None:
             self.tally.refuse(request.entry.source.name, refused.code)
         if not isinstance(refused, errors.NotKept):  # else the sender comes again, and the store has other worries
-            secret = request.entry.secret_headers if request.entry else frozenset()
-            headers = hide_secrets(request.headers, secret)
-            name = request.source[:NAME_KEEPS]
-            event = request.event or ""
-            if request.entry is not None:
-                event = request.entry.adapter.hide_person(event)
-            elif not self._book.has(name):
-                name = "" if refused.code != "unknown_source" else hide_values(name)
-                event = event.partition("/")[0]  # what follows may name a person, and no source says where
-            event = hide_values(event)[:NAME_KEEPS]
-            self.refused_requests.keep(refused.code, name, headers, request.body, name=event, verified=request.verified)
+            self._keep_refused(request, refused.code)
         told = request.entry.adapter.refuse(refused, request.event) if request.entry else None
         answer_headers = [(name.encode(), value.encode()) for name, value in refused.headers.items()]
         if told is None:
             request.answer(refused.status, answer_headers, refused.answer)
         else:
             request.answer(told.status, [*told.headers, *answer_headers], told.body)
+
+    def _keep_refused(self, request: "WebhookRequest", code: str) -> None:
+        """Keep a refused request for people, without secrets, and without what its URL says of a person."""
+        secret = request.entry.secret_headers if request.entry else frozenset()
+        headers = hide_secrets(request.headers, secret)
+        source = request.source[:NAME_KEEPS]
+        event = request.event or ""
+        if request.entry is not None:
+            event = request.entry.adapter.hide_person(event)
+        elif not self._book.has(source):
+            source = "" if code != "unknown_source" else hide_values(source)
+            event = event.partition("/")[0]  # what follows may name a person, and no source says where
+        event = hide_values(event)[:NAME_KEEPS]
+        self.refused_requests.keep(code, source, headers, request.body, name=event, verified=request.verified)
 
     async def _read(self, request: "WebhookRequest", receive: Receive) -> bytes:
         """Return the body. Raises TooLarge, TooSlow, NotParseable, NotKept."""
