@@ -174,3 +174,21 @@ READINGS: Mapping[str, str] = {
     "id of a system": N_("id of a system"),
     "id of a message": N_("id of a message"),
 }
+
+#: What a delivery that waits stands at, by the word of the store.
+PLACES: Mapping[str, str] = {
+    "ready": N_("ready"),
+    "under way": N_("under way"),
+    "waiting": N_("waiting"),
+    "held": N_("held"),
+    "blocked": N_("behind another"),
+}
+
+#: What another book would do otherwise.
+CHANGES: Mapping[str, str] = {
+    "added": N_("added"),
+    "gone": N_("gone"),
+    "changed": N_("changed"),
+    "failing": N_("would fail"),
+    "undecided": N_("cannot be told"),
+}

@@ -16,6 +16,7 @@ from console.web.act_catalogue import ACTS
 from console.web.piles import CHOOSABLE
 from mailroom import ledger
 from mailroom.sentences import say
+from rules.tools import preview
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -82,4 +83,5 @@ def test_every_word_of_an_act_an_attempt_and_a_choice_is_said() -> None:
     assert ledger.DECISIONS - words.DEEDS.keys() == set()
     assert set(get_args(ledger.Outcome)) == words.ATTEMPTS.keys()
     assert {reading.read_as for reading in people.read("a:b:c@example.org")} <= words.READINGS.keys()
+    assert {*get_args(preview.Change), "undecided"} == words.CHANGES.keys()
     assert set(CHOOSABLE) - words.CHOICES.keys() == set()
