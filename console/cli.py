@@ -156,6 +156,9 @@ def read_dotenv(folder: Path, environ: dict[str, str] | os._Environ[str]) -> Non
 #: Commands that are processes of ours, or bring a system of their own. All others ask the one that runs.
 SYSTEMS = frozenset({"up", "demo", "receive", "work", "console", "sandbox", "chaos", "init"})
 
+#: The variables that `ask_sandbox` has set.
+FROM_SANDBOX: set[str] = set()
+
 
 def ask_sandbox(environ: os._Environ[str], told: Mapping[str, str]) -> None:
     """Let the command ask the sandbox run of this folder, if one is up, unless the shell says otherwise (`told`)."""
@@ -165,7 +168,9 @@ def ask_sandbox(environ: os._Environ[str], told: Mapping[str, str]) -> None:
 
     run = sandbox_run.find(environ)
     if run is not None:
-        environ.update({name: value for name, value in run.environ(environ).items() if name not in told})
+        taken = {name: value for name, value in run.environ(environ).items() if name not in told}
+        environ.update(taken)
+        FROM_SANDBOX.update(taken)
         click.echo(f"(the sandbox of this folder: {run.console})", err=True)
 
 

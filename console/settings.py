@@ -6,7 +6,7 @@ out: an instance, or a UserError that names the variable. Never prints or keeps 
 
 import importlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -36,7 +36,7 @@ DECLARED: Mapping[str, str] = {
     "all": "console.log:LogSettings",
 }
 
-Origin = Literal["default", ".env", "environment"]
+Origin = Literal["default", ".env", "environment", "sandbox"]
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -149,11 +149,13 @@ def every() -> list[Setting]:
     return sorted(found.values(), key=lambda setting: setting.variable)
 
 
-def effective(environ: Mapping[str, str], written: Mapping[str, str | None]) -> list[EffectiveSetting]:
+def effective(
+    environ: Mapping[str, str], written: Mapping[str, str | None], sandbox: Set[str] = frozenset()
+) -> list[EffectiveSetting]:
     """Return what each setting is here and where that comes from; last, variables like ours that no process reads.
 
-    `written`: what `.env` says. Secrets are stars, and a value that the setting cannot have is shown as it is, unless
-    it belongs to a secret.
+    `written`: what `.env` says; `sandbox`: what the sandbox run of this folder has set. Secrets are stars,
+    and a value that the setting cannot have is shown as it is, unless it belongs to a secret.
     """
     found: dict[str, EffectiveSetting] = {}
     for place in DECLARED.values():
@@ -164,10 +166,13 @@ def effective(environ: Mapping[str, str], written: Mapping[str, str | None]) -> 
                 found.setdefault(key, EffectiveSetting(key, covered(default), "default"))
                 continue
             value = SecretStr(environ[key]) if isinstance(default, SecretStr) else environ[key]
-            found[key] = EffectiveSetting(key, covered(value), _origin(key, environ, written))
+            found[key] = EffectiveSetting(key, covered(value), _origin(key, environ, written, sandbox))
     known = sorted(found.values(), key=lambda one: one.variable)
     strange = sorted(key for key in environ if key.startswith(PREFIX) and key not in found)
-    return [*known, *(EffectiveSetting(key, "", _origin(key, environ, written), _guess(key, found)) for key in strange)]
+    return [
+        *known,
+        *(EffectiveSetting(key, "", _origin(key, environ, written, sandbox), _guess(key, found)) for key in strange),
+    ]
 
 
 def _guess(key: str, known: Iterable[str]) -> str:
@@ -176,7 +181,9 @@ def _guess(key: str, known: Iterable[str]) -> str:
     return f'nobody reads it; did you mean "{PREFIX}{near}"?' if near else "nobody reads it"
 
 
-def _origin(key: str, environ: Mapping[str, str], written: Mapping[str, str | None]) -> Origin:
+def _origin(key: str, environ: Mapping[str, str], written: Mapping[str, str | None], sandbox: Set[str]) -> Origin:
+    if key in sandbox:
+        return "sandbox"
     return ".env" if written.get(key) == environ[key] else "environment"
 
 

@@ -10,6 +10,7 @@ from dotenv import dotenv_values
 from rich.table import Table
 
 from console import json_output, settings
+from console.cli import FROM_SANDBOX
 from console.render import tables
 from console.settings import EffectiveSetting, Setting
 
@@ -30,7 +31,7 @@ def command(effective: bool, as_json: bool) -> None:
       relais settings --json
     """
     if effective:
-        found = settings.effective(os.environ, dotenv_values(Path.cwd() / ".env"))
+        found = settings.effective(os.environ, dotenv_values(Path.cwd() / ".env"), FROM_SANDBOX)
         _print(found, as_json, Table("variable", "value", "from", box=None, pad_edge=False))
     else:
         _print(settings.every(), as_json, Table("variable", "default", "read by", "meaning"))

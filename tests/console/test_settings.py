@@ -105,6 +105,13 @@ def test_announce(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     assert said.out == ""
 
 
+def test_what_the_sandbox_set_is_told() -> None:
+    """Whoever asks a sandbox of this folder has not said its store: neither the shell nor `.env` has."""
+    environ = {"REDIS_URL": "", "RELAIS_PORT": "8090"}
+    found = {one.variable: one.origin for one in settings.effective(environ, {"RELAIS_PORT": "8090"}, {"REDIS_URL"})}
+    assert (found["REDIS_URL"], found["RELAIS_PORT"], found["RELAIS_HOST"]) == ("sandbox", ".env", "default")
+
+
 def test_effective() -> None:
     """Each setting's value here and where it comes from, stars for a secret, and what nobody reads."""
     environ = {"RELAIS_PORT": "1", "RELAIS_CONSOLE_TOKEN": "swordfish", "RELAIS_PROT": "2", "RELAIS_X": "", "HOME": "/"}

@@ -231,8 +231,11 @@ def test_found_while_it_is_up(short_folder: Path) -> None:
     assert sandbox_run.find(environ) is None
 
 
-def test_commands_ask_it(short_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_ask_it(
+    short_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A command takes where the sandbox is from its file, and says so; what the shell says wins."""
+    monkeypatch.setattr(cli, "FROM_SANDBOX", set())
     run = sandbox_run.begin(short_folder / "sandbox", *PLACE)
     sandbox_run.write(run)
     with EmbeddedValkey(short_folder / "sandbox"):
@@ -241,6 +244,8 @@ def test_commands_ask_it(short_folder: Path, capsys: pytest.CaptureFixture[str])
     assert environ["RELAIS_SANDBOX"] == run.sandbox
     assert (environ["REDIS_URL"], environ["RELAIS_CONSOLE_URL"]) == ("", "http://x")
     assert environ["SANDBOX_MAILEON_API_KEY"]
+    assert "REDIS_URL" in cli.FROM_SANDBOX
+    assert "RELAIS_CONSOLE_URL" not in cli.FROM_SANDBOX
     assert capsys.readouterr().err == f"(the sandbox of this folder: {run.console})\n"
 
 
