@@ -44,6 +44,8 @@ RECEIPTS = "forgotten.jsonl"
 BOOK = "book/"
 #: Seconds that a store may take to read its copy: some 100 MB a second.
 START_WITHIN = 600.0
+#: The mend of a backup that cannot be used.
+OLDER = "use an older one"
 
 
 class BackupSettings(DoctorSettings):
@@ -175,13 +177,15 @@ def _prepare(folder: Path, manifest: BackupManifest, settings: BackupSettings) -
         counts = asyncio.run(_count(url))
         if counts != manifest.counts:
             raise UserError(
-                f"the store of this backup holds {counts}, its manifest says {manifest.counts}", status=SAID_NO
+                f"the store of this backup holds {counts}, its manifest says {manifest.counts}",
+                mend=OLDER,
+                status=SAID_NO,
             )
         again = asyncio.run(_forget(url, settings, known))
     if (folder / SPOOL).exists():
         with contextlib.closing(sqlite3.connect(folder / SPOOL)) as db:
             if db.execute("PRAGMA integrity_check").fetchone() != ("ok",):
-                raise UserError("the spool of this backup is damaged", status=SAID_NO)
+                raise UserError("the spool of this backup is damaged", mend=OLDER, status=SAID_NO)
     return RestoredData(manifest, counts, again)
 
 
@@ -195,10 +199,14 @@ def _unpacked(file: Path, beside: Path) -> Iterator[tuple[Path, BackupManifest]]
                 archive.extractall(folder, filter="data")
             manifest = _read_manifest((folder / MANIFEST).read_bytes())
         except (OSError, tarfile.TarError, ValueError, KeyError, TypeError) as exc:
-            raise UserError(f"{file} is no backup of Relais: {exc.__class__.__name__}", status=SAID_NO) from exc
+            raise UserError(
+                f"{file} is no backup of Relais: {exc.__class__.__name__}",
+                mend="name a file that `relais backup` wrote",
+                status=SAID_NO,
+            ) from exc
         damaged = [name for name, known in manifest.files.items() if _hash(folder / name) != known]
         if damaged:
-            raise UserError(f"damaged in this backup: {', '.join(damaged)}", mend="use an older one", status=SAID_NO)
+            raise UserError(f"damaged in this backup: {', '.join(damaged)}", mend=OLDER, status=SAID_NO)
         if manifest.schema > SCHEMA or manifest.format > FORMAT:
             raise UserError(
                 f"this backup was made by Relais {manifest.relais}, which is newer", mend="restore it with that version"

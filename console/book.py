@@ -56,7 +56,10 @@ def read_in_force() -> Rulebook | None:
         raise
     checked = loader.check_texts(files, catalogue.build())
     if checked.book is None:
-        raise UserError(f"this program cannot read the book in force: {checked.errors[0]}")
+        raise UserError(
+            f"this program cannot read the book in force: {checked.errors[0]}",
+            mend="use the version of Relais that the workers run: relais --version there says which",
+        )
     return checked.book
 
 

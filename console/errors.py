@@ -8,10 +8,9 @@ from typing import IO, Any
 
 import click
 
-#: Exit statuses of every command; `relais --help` says them too.
-SAID_NO = (
-    1  # the command ran, and its answer is no: a book with errors, a test that fails, an event that did not arrive
-)
+#: Exit statuses of every command; `relais --help` says them too. 1: the command ran, and its answer is no: a book with
+#: errors, a test that fails, an event that did not arrive.
+SAID_NO = 1
 USAGE = 2  # click's own: no such option, no such command
 CANNOT_RUN = 3  # it could not start: a port taken, no store, a setting that cannot be
 

@@ -24,7 +24,9 @@ def read_events(file: Path, book: Rulebook, *, source: str | None = None, name: 
     try:
         content = file.read_bytes()
     except OSError as exc:
-        raise UserError(f"{file} cannot be read: {exc.strerror}") from exc
+        raise UserError(
+            f"{file} cannot be read: {exc.strerror}", mend="is its name right, and may you read it?"
+        ) from exc
     written = _read_written(content)
     if written is not None:
         return _build_events(file, written, book, source)

@@ -70,9 +70,17 @@ def one(name: str) -> Event:
 
     asyncio.run(_with_store(read))
     if found.gone:
-        raise UserError("its payload is erased, as it is once an event is settled", status=SAID_NO)
+        raise UserError(
+            "its payload is erased, as it is once an event is settled",
+            mend="take a recorded body, or keep those to come: retain: at their source",
+            status=SAID_NO,
+        )
     if found.unreadable:
-        raise UserError("its payload cannot be read: it is in quarantine, or its source has changed", status=SAID_NO)
+        raise UserError(
+            "its payload cannot be read: it is in quarantine, or its source has changed",
+            mend=f"see which: relais events show {name}",
+            status=SAID_NO,
+        )
     return found.events[0]
 
 

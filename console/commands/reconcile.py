@@ -63,7 +63,9 @@ def run(client: ConsoleClient, source: str, asked: dict[str, Any]) -> dict[str, 
         raise UserError(f"{source} was not compared: {fill['code']}: {fill['why']}", status=SAID_NO)
     if not fill.get("began"):
         raise UserError("no receiver has begun with it", mend="does `relais receive` run, with this store and book?")
-    raise UserError("somebody stopped it, or asked for another", status=SAID_NO)
+    raise UserError(
+        "somebody stopped it, or asked for another", mend="run it again; what was taken in is known", status=SAID_NO
+    )
 
 
 def show(source: str, fill: dict[str, Any]) -> None:

@@ -70,7 +70,11 @@ def command(
     made = recording.make(captured, loaded, keep)
     show(made)
     if not made.timing:
-        raise UserError("there is nothing to write", status=SAID_NO)
+        raise UserError(
+            "there is nothing to write",
+            mend="look further back, or let the platform send: --listen 8090",
+            status=SAID_NO,
+        )
     if not yes and not click.confirm(f"Write {len(made.files)} files to {target}?", default=False):
         raise SystemExit(SAID_NO)
     made.write(target)

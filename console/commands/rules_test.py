@@ -10,7 +10,7 @@ from console import book, json_output
 from console.errors import SAID_NO, UserError
 from receiver import payload
 from rules.compiler import loader
-from rules.source.problem import as_annotations
+from rules.source.problem import as_annotations, did_you_mean
 from rules.tools import testing
 from rules.tools.testing import Results
 
@@ -65,7 +65,8 @@ def run(place: Path, names: tuple[str, ...]) -> Results:
     loaded = book.load(place)
     known = {test.name for test in loaded.tests}
     if strange := sorted(set(names) - known):
-        raise UserError(f"the book has no test named {strange[0]!r}", status=SAID_NO)
+        mend = did_you_mean(strange[0], known)
+        raise UserError(f"the book has no test named {strange[0]!r}", mend=mend, status=SAID_NO)
     return testing.run(loaded, place, payload.read_payload, names=names)
 
 

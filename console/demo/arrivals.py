@@ -46,7 +46,7 @@ async def _ask(sandbox: str, path: str) -> Any:
     address = urlsplit(sandbox)
     answer = await probe.get(address.hostname or "", address.port or 80, path)
     if answer is None or answer[0] != 200:
-        raise UserError(f"the sandbox at {sandbox} does not answer")
+        raise UserError(f"the sandbox at {sandbox} does not answer", mend="run the demo once more")
     return answer[1]
 
 
