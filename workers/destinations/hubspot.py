@@ -186,7 +186,8 @@ class HubspotClient(Client[HubspotOptions]):
             await visit.change("contacts", found.id, changes)
         if found.news or not found.names.issuperset(wanted):
             await finder.learn(wanted, found.id, gone=names)
-        return Done(result={"id": found.id, "created": False}, status=visit.status)
+        note = "" if changes else "nothing_to_write"
+        return Done(result={"id": found.id, "created": False}, note=note, status=visit.status)
 
     async def _contact(self, visit: "HubspotVisit", arguments: CallerArguments) -> Done:
         finder = self._contact_finder(visit, arguments.external_id, believed=0)

@@ -180,7 +180,8 @@ class PipedriveClient(Client[PipedriveOptions]):
             await visit.change("/api/v2/persons/{id}", found.id, changes)
         if found.news or not found.names.issuperset(wanted):
             await finder.learn(wanted, found.id, gone=names)
-        return Done(result={"id": found.id, "created": False}, status=visit.status)
+        note = "" if changes else "nothing_to_write"
+        return Done(result={"id": found.id, "created": False}, note=note, status=visit.status)
 
     async def _set_consent(self, visit: "PipedriveVisit", arguments: SetConsent) -> Done:
         if arguments.newsletter is None:

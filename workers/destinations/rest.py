@@ -450,7 +450,8 @@ class RestClient(Client[RestOptions]):
             if await self._update_contact(visit, found.id, body):
                 if found.news or not found.names.issuperset(wanted):
                     await finder.learn(wanted, found.id, gone=[*names, *self._replaced(found, body)])
-                return Done(result={"id": found.id, "created": False}, status=visit.status)
+                note = "" if body else "nothing_to_write"
+                return Done(result={"id": found.id, "created": False}, note=note, status=visit.status)
             await finder.forget(found)
         raise _fail_stale()
 

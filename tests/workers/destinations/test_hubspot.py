@@ -68,6 +68,7 @@ def test_doubtful_contact(sandbox: Running, desk: Desk, fault: dict[str, Any]) -
     assert desk.fail("upsert_contact", EVA).failure == "ambiguous"
     assert desk.deliver("upsert_contact", EVA, doubtful=True).result["created"] is False
     assert len(records(sandbox, "contacts")) == 1
+    assert desk.deliver("upsert_contact", EVA, id="d9").note == "nothing_to_write"
 
 
 def test_conflict_names_the_contact(sandbox: Running, desk: Desk) -> None:

@@ -139,6 +139,14 @@ def test_upsert_names_nobody(crm: Desk) -> None:
         crm.deliver("upsert_contact", {"first_name": "Eva"})
 
 
+def test_upsert_of_a_name_alone(crm: Desk, sandbox: Running) -> None:
+    """Who is known, and of whom nothing is told, is not written; the story says so."""
+    assert crm.deliver("upsert_contact", EVA).note == ""
+    asked = len(methods(sandbox))
+    assert crm.deliver("upsert_contact", EVA, id="d2").note == "nothing_to_write"
+    assert len(methods(sandbox)) == asked
+
+
 def test_stale_id(crm: Desk, sandbox: Running) -> None:
     """An id of a contact that was deleted is forgotten, and the contact made anew."""
     crm.deliver("upsert_contact", EVA)
