@@ -123,9 +123,9 @@ def server(world: SandboxState) -> uvicorn.Server:
 
 
 @contextlib.asynccontextmanager
-async def running(host: str = "127.0.0.1", port: int = 0, keys: Accounts | None = None) -> AsyncIterator[Running]:
+async def running(host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Running]:
     """Serve inside a running event loop, without touching its signal handlers."""
-    world = SandboxState(keys)
+    world = SandboxState()
     with contextlib.closing(listen(host, port)) as listening:
         one = server(world)
         one.config.load()
@@ -142,14 +142,14 @@ async def running(host: str = "127.0.0.1", port: int = 0, keys: Accounts | None 
 
 
 @contextlib.contextmanager
-def in_thread(host: str = "127.0.0.1", port: int = 0, keys: Accounts | None = None) -> Iterator[Running]:
+def in_thread(host: str = "127.0.0.1", port: int = 0) -> Iterator[Running]:
     """Serve in a thread of its own, for tests and programs without an event loop."""
     started: list[Running] = []
     failed: list[BaseException] = []
     up, stop = threading.Event(), threading.Event()
 
     async def run() -> None:
-        async with running(host, port, keys) as one:
+        async with running(host, port) as one:
             started.append(one)
             up.set()
             await asyncio.to_thread(stop.wait)
