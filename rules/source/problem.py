@@ -21,6 +21,8 @@ MOST_WARNINGS = 200
 LONGEST = 600
 #: Characters of a word that are compared for suggestions: the cost of a comparison is quadratic.
 LONGEST_WORD = 100
+#: Known words that are named where none of them is near.
+MOST_LISTED = 12
 
 
 @dataclass(frozen=True, order=True)
@@ -95,10 +97,10 @@ def find_nearest(word: str, known: Iterable[str]) -> str | None:
     return near[0] if near else None
 
 
-def listed(words: Sequence[str], most: int = 12) -> str:
-    """Return the words separated by commas, at most so many."""
-    more = f" and {len(words) - most} more" if len(words) > most else ""
-    return ", ".join(words[:most]) + more
+def listed(words: Sequence[str]) -> str:
+    """Return the words separated by commas, at most MOST_LISTED."""
+    more = f" and {len(words) - MOST_LISTED} more" if len(words) > MOST_LISTED else ""
+    return ", ".join(words[:MOST_LISTED]) + more
 
 
 def as_annotations(problems: Iterable[Problem], folder: str = "") -> str:

@@ -267,12 +267,7 @@ class Router:
         `answers`: what was looked up for it.
         """
         fired = matching.fired
-        retain, note = event.retain, ""
-        if event_plan.new and event.order_key:
-            note = newness(event.received_at, event.position)
-        elif not fired and event_plan.redo is None and (source := book.sources.get(event.source)) is not None:
-            retain = max(retain, source.retain_unmatched)
-            note = "aside" if retain else ""
+        retain, note = _decide_keeping(event, event_plan, matching, book)
         left = "observed" if matching.observed else "echo" if matching.echo_of else "unmatched"
         outcome = _name_outcome(event_plan) if fired else left
         counters = [f"routed|{event.source}|{event.type}|{outcome}"]
@@ -354,6 +349,17 @@ def _known(answers: Mapping[bytes, _Answer]) -> KnownAnswer:
         return None if isinstance(answer, Failed) else answer
 
     return tell
+
+
+def _decide_keeping(event: Event, event_plan: Plan, matching: Matching, book: Rulebook) -> tuple[int, str]:
+    """Return how long a routed event is kept, and what the store notes of it: how new it is, or that it lies aside."""
+    if event_plan.new and event.order_key:
+        return event.retain, newness(event.received_at, event.position)
+    source = book.sources.get(event.source)
+    if matching.fired or event_plan.redo is not None or source is None:
+        return event.retain, ""
+    retain = max(event.retain, source.retain_unmatched)
+    return retain, "aside" if retain else ""
 
 
 @lru_cache(maxsize=256)
