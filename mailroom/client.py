@@ -22,7 +22,7 @@ from mailroom import address, errors
 from mailroom.connection import StoreConnection
 from mailroom.errors import StoreDamaged, StoreUnavailable
 from mailroom.hashing import Hasher
-from mailroom.keys import CALL_TIMEOUT, FORMER_SCHEMA, ID_PAGE, PREFIX, REPLICA_PATIENCE, SCHEMA
+from mailroom.keys import CALL_TIMEOUT, FORMER_SCHEMAS, ID_PAGE, PREFIX, REPLICA_PATIENCE, SCHEMA
 
 #: What must be on the replicas, too, before anybody acts on it: what is acknowledged; leases, lest another drain sends
 #: without a doubt what is on the wire; what became of items, lest one is sent again after its successor; by which names
@@ -142,13 +142,13 @@ class MailroomClient:
             await self._load()
             schema = self.key("schema")
             await self.store.set(schema, SCHEMA, nx=True)
-            found = await self.store.get(schema)
-            if found not in (SCHEMA.encode(), FORMER_SCHEMA.encode()):
+            found = cast(bytes, await self.store.get(schema) or b"").decode("utf-8", "replace")
+            if found not in (SCHEMA, *FORMER_SCHEMAS):
                 raise StoreDamaged(
                     f"the store's schema is version {found!r}, this program writes {SCHEMA}: "
                     "run the version that wrote it, or give Relais an empty store"
                 )
-            self.former_ids = found != SCHEMA.encode() or await self._has_former_ids()
+            self.former_ids = found == "1" or await self._has_former_ids()
             if not self._given_key:
                 # Offered again each time: when the store was emptied, its processes still agree on who is who.
                 name = self.key("hash_key")

@@ -4,9 +4,10 @@
 INBOX = "in"
 #: One partition; the hash tag keeps its keys on one node of a cluster.
 PREFIX = "relais:{p0}:"
-#: Version of the key schema. N and N+1 run side by side: a store that an older version began stays as that one knows it
-#: until nobody needs it so any more; a store of any other version is refused.
-SCHEMA, FORMER_SCHEMA = "2", "1"
+#: Version of the key schema. Ours runs side by side with the former ones: a store that an older version began stays as
+#: that one knows it until nobody needs it so any more; a store of any other version is refused. Since 2 an id knows its
+#: content, and events and deliveries have further names and a class; since 3 a box of one element needs no list.
+SCHEMA, FORMER_SCHEMAS = "3", ("1", "2")
 #: Sender's message ids are remembered in pages of a day, in ms: four of them, so that a platform that retries for three
 #: days is still recognised; two of them in schema 1.
 ID_PAGE = 86_400_000

@@ -1,6 +1,6 @@
-"""From one version of the key schema to the next, while programs of both run.
+"""From a former version of the key schema to ours, while programs of both run.
 
-Comes in: a mailroom. Goes out: who still speaks the former schema, or a store that speaks ours. Never decides when: the
+Comes in: a mailroom. Goes out: who still speaks a former schema, or a store that speaks ours. Never decides when: the
 sweep does. Whoever is left all the same (a process that was stopped all the while, a receiver of 0.1.0, which does not
 beat) is refused by the store, and can do no harm.
 """
@@ -14,30 +14,33 @@ import redis.exceptions
 
 from mailroom import errors, liveness
 from mailroom.client import MailroomClient
-from mailroom.keys import FORMER_SCHEMA, SCHEMA
+from mailroom.keys import FORMER_SCHEMAS, SCHEMA
 
 log = logging.getLogger("relais.mailroom")
 
-#: A function that libraries of this schema have and those of the former one have not: its name says which they speak.
-MARK = re.compile(r"^relais_[0-9a-f]{12}_schema_2$")
+#: A function that libraries of this schema have and those of former ones have not: its name says which they speak.
+MARK = re.compile(r"^relais_[0-9a-f]{12}_schema_3$")
 LIBRARY = re.compile(r"^relais_[0-9a-f]{12}$")
 
-#: What a library of the former schema becomes: each of its functions says no.
+#: What a library of a former schema becomes: each of its functions says no.
 FENCE = """#!lua name={name}
 local function refuse()
   return redis.error_reply('SCHEMA the store was migrated to schema {schema}: run the version of Relais that did so')
 end
 """
 
-#: From the former schema to ours, once.
+#: From a former schema to ours, once.
 SET_SCHEMA = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) return 1 end return 0"
 
 
 async def migrate(mailroom: MailroomClient) -> bool:
     """Let the store speak our schema; False: it does already. Raises StoreUnavailable.
 
-    Libraries of the former schema are fenced off first: from then on no program of that one changes anything.
+    Libraries of former schemas are fenced off first: from then on no program of those changes anything.
     """
+    former = await schema(mailroom)
+    if former not in FORMER_SCHEMAS:
+        return False
     store: Any = mailroom.store
     try:
         for library in await store.execute_command("FUNCTION", "LIST", "LIBRARYNAME", "relais_*"):
@@ -46,7 +49,7 @@ async def migrate(mailroom: MailroomClient) -> bool:
             functions = [_as_mapping(each)["name"] for each in told["functions"]]
             if LIBRARY.match(name) and not any(MARK.match(each) for each in functions):
                 await store.execute_command("FUNCTION", "LOAD", "REPLACE", _fence(name, functions))
-        migrated = bool(await store.eval(SET_SCHEMA, 1, mailroom.key("schema"), FORMER_SCHEMA, SCHEMA))
+        migrated = bool(await store.eval(SET_SCHEMA, 1, mailroom.key("schema"), former, SCHEMA))
     except redis.exceptions.RedisError as exc:
         raise errors.explained(exc) from exc
     if migrated:
@@ -65,7 +68,7 @@ async def holders(mailroom: MailroomClient) -> dict[str, str]:
 
     Nobody, where the store speaks our schema. Raises StoreUnavailable.
     """
-    if await schema(mailroom) != FORMER_SCHEMA:
+    if await schema(mailroom) not in FORMER_SCHEMAS:
         return {}
     said = await speaks(mailroom)
     found = [await mailroom.read(cast(Any, mailroom.store.hkeys(mailroom.key(key)))) for key in ("beats", "parents")]

@@ -7,7 +7,7 @@ anything.
 from console.checks.rights import name_some
 from console.checks.store import HealthCheck
 from mailroom import Mailroom, liveness, migration
-from mailroom.keys import FORMER_SCHEMA, SCHEMA
+from mailroom.keys import FORMER_SCHEMAS, SCHEMA
 
 #: So many processes of the older version are named.
 MOST_TOLD = 4
@@ -15,9 +15,10 @@ MOST_TOLD = 4
 
 async def check(mailroom: Mailroom) -> list[HealthCheck]:
     """Return a note while the store does not speak our schema, else nothing. Raises StoreUnavailable."""
-    if await migration.schema(mailroom) != FORMER_SCHEMA:
+    found = await migration.schema(mailroom)
+    if found not in FORMER_SCHEMAS:
         return []
-    schemas = {"former": FORMER_SCHEMA, "schema": SCHEMA}
+    schemas = {"former": found, "schema": SCHEMA}
     holders = await migration.holders(mailroom)
     if not holders:
         return [HealthCheck.of("schema", True, "schema_migrates", **schemas)]

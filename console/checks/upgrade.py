@@ -21,7 +21,7 @@ from console.checks import schema as schemas
 from console.checks.store import HealthCheck
 from console.errors import UserError
 from mailroom import Mailroom, StoreDamaged, StoreUnavailable, history, migration
-from mailroom.keys import FORMER_SCHEMA, SCHEMA
+from mailroom.keys import FORMER_SCHEMAS, SCHEMA
 from mailroom.ledger import Fate
 from mailroom.sentences import say
 from receiver import payload, sources
@@ -135,7 +135,7 @@ async def _ask(url: str, folder: Path | None, since: timedelta) -> list[HealthCh
     async with Mailroom.connect(url) as mailroom:
         found = await migration.schema(mailroom)
         checks = [_schema(found), *await schemas.check(mailroom)]
-        if found not in ("", SCHEMA, FORMER_SCHEMA):
+        if found not in ("", SCHEMA, *FORMER_SCHEMAS):
             return checks
         files, version = await mailroom.kept_book(), await mailroom.book_version()
         in_force = _compile("book in force", files)
@@ -153,8 +153,8 @@ def _schema(found: str) -> HealthCheck:
         return HealthCheck.of("schema", True, "schema_none")
     if found == SCHEMA:
         return HealthCheck.of("schema", True, "schema_same", schema=SCHEMA)
-    if found == FORMER_SCHEMA:
-        return HealthCheck.of("schema", True, "schema_former", former=FORMER_SCHEMA)
+    if found in FORMER_SCHEMAS:
+        return HealthCheck.of("schema", True, "schema_former", former=found)
     return HealthCheck.of("schema", False, "schema_other", found=found, schema=SCHEMA)
 
 

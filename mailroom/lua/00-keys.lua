@@ -151,7 +151,7 @@ Words at the end that say nothing are left out: a box of no class is `r 0 0 0`.
 
 A box of one element is mostly no list but a field of `one:<room>`: `<state>\n<element>`, where a state that nothing has
 happened to is said as `r:<class>` or `b:<class>`. It has one form at a time. Whoever does more than lease or end the
-element makes it a list; a list stays one until it is empty, and a store of schema 1 has lists only. Of an event, such a new
+element makes it a list; a list stays one until it is empty, and a store of schema 1 or 2 has lists only. Of an event, such a new
 state is followed by its further boxes (`r:<class> <box> …`); as soon as anything happens to it `also:in` has them.
 
 Classes share a room out: a turn of a class is so many items (`left`), then it is the next one's. What is urgent goes

@@ -22,7 +22,7 @@ local function know(P, room, seconds, id, object, names, gone, busy)
   local schema = redis.call('GET', P .. 'schema')
   for _, name in ipairs(names) do
     local key = entry_key(P, room, name)
-    if schema == '2' then
+    if schema ~= '1' then
       local other = string.match(redis.call('GET', key) or '', ' (%S+)$')
       if other and other ~= object then
         local left = {}
@@ -50,7 +50,7 @@ local function know(P, room, seconds, id, object, names, gone, busy)
     if its == id or its == id .. ' ' .. object then redis.call('DEL', entry_key(P, room, name)) end
     drop[name] = true
   end
-  if schema ~= '2' then return {} end
+  if schema == '1' then return {} end
   local all = {}
   for _, list in ipairs({ words_of(redis.call('GET', entry_key(P, room, object))), names }) do
     for _, name in ipairs(list) do

@@ -540,7 +540,7 @@ local function put(keys, args)
   local number = n > 0 and redis.call('INCRBY', P .. 'taken', n) - n or 0
   for k = 1, n do records[2 * k] = '{"n":' .. number + k .. ',' .. records[2 * k] end
   write_all('MSET', nil, records)
-  local lines, fresh = append_events(P, stored, all_boxes, starts, further, there, classes, schema == '1')
+  local lines, fresh = append_events(P, stored, all_boxes, starts, further, there, classes, schema ~= '3')
   flush_ready(P, { ready = { ['in'] = lines } }, 'in')
   ones.known = {} -- they were read before the events came
   for _, box in ipairs(hurried) do make_urgent(P, 'in', box) end

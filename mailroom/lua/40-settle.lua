@@ -416,11 +416,11 @@ local function look_behind(P, c, room, home, delivery, event, day)
   end
 end
 
--- Make a box of one element within `settle`, which writes it later; an old store knows lists only.
+-- Make a box of one element within `settle`, which writes it later; an older store knows lists only.
 function ones.make(P, c, room, box, state, element)
   local b = list_key(P, room, box)
   c.box_made[b] = true
-  if schema_of(P, c) == '2' then
+  if schema_of(P, c) == '3' then
     local known, new = ones.known[room] or {}, c.new_singles[room] or {}
     known[box] = state .. '\n' .. element
     new[#new + 1] = box
@@ -482,7 +482,7 @@ local function append(P, c, event, day, args, k)
     redis.call('SET', co, delivery, 'PX', delay + 86400000)
   end
   local behind, weak, class = false, false, string.sub(args[k + 4], 2)
-  if class ~= '' and schema_of(P, c) ~= '2' then class = '' end
+  if class ~= '' and schema_of(P, c) == '1' then class = '' end
   if class == URGENT and begins_with(record, 'leaves') and (c.some_boxes or next(c.box_made)) then
     local boxes = { box, unpack(further and further.also or NONE) }
     was_first = overrule(P, c, event, day, room, box, boxes, delivery) or was_first
@@ -641,7 +641,7 @@ end
 -- a state by that; else it is still to be made ready.
 function ones.go_on(P, c, room, box, item, class, attempt, doubt, deaths)
   if deaths > 0 or anybody_waits(P, c, room, '') then return false end
-  if schema_of(P, c) ~= '2' then return false end
+  if schema_of(P, c) ~= '3' then return false end
   local b, its_named, name = list_key(P, room, box), named(P, c, room), record_key(P, room, item)
   if marked(item) or (its_named and not is_first(P, room, item, box)) then return false end
   if not has_place(P, c, room) then
@@ -854,7 +854,7 @@ end
 -- Take the names of a new delivery apart. Returns its home. An old store knows homes only.
 local function further_names(P, c, k, names)
   local home, also, weak = split_names(names)
-  if schema_of(P, c) == '2' then c.further[k] = { also = also, weak = weak, keys = {} } end
+  if schema_of(P, c) ~= '1' then c.further[k] = { also = also, weak = weak, keys = {} } end
   return home
 end
 

@@ -52,7 +52,7 @@ register('discard', holds.discard, { 'allow-oom' })
 register('forget', acts.forget, { 'allow-oom' })
 register('expire', expire, { 'allow-oom' })
 register('expire_terms', verbs.expire_terms, { 'allow-oom' })
-register('schema_2', touch, { 'allow-oom' }) -- says which schema this library speaks
+register('schema_3', touch, { 'allow-oom' }) -- says which schema this library speaks
 register('touch', touch, { 'allow-oom' })
 register('tell_quotas', quotas.tell, { 'no-writes' })
 register('old_news', objects.old_news, { 'no-writes' })

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mailroom import INBOX, DeadLetterInfo, Lease, Mailroom, NewDelivery, RoomRequest, Settlement
+from mailroom import INBOX, DeadLetterInfo, Lease, Mailroom, NewDelivery, RoomRequest, Settlement, migration
+from mailroom.keys import SCHEMA
 from mailroom.ledger import Verdict
 from mailroom.records import as_json
 from tests.conftest import PrivateValkey
@@ -113,8 +114,11 @@ class Comparison:
         classes: bool = False,
         keyed: bool = False,
         holds: bool = False,
+        schema: str = SCHEMA,
     ) -> None:
         self.loop, self.store, self.room = loop, store, room
+        #: What the store speaks.
+        self.schema = schema
         #: Every call is made twice, as if the first answer had been lost.
         self.twice = twice
         #: Some events have further names.
@@ -150,11 +154,16 @@ class Comparison:
         self.calls = 0
         loop(self._begin())
 
+    def migrate(self) -> None:
+        """The last program of the former schema has ended."""
+        self.loop(migration.migrate(self.room))
+        self.schema = SCHEMA
+
     async def _begin(self) -> None:
         self.model.shares = dict(SOURCES)
         await self.store.raw.flushall()
         await self.store.raw.set(CLOCK, START)
-        await self.store.raw.set(self.room.key("schema"), "2")
+        await self.store.raw.set(self.room.key("schema"), self.schema)
         await self.room.prepare()
         await self.room.share_out(SOURCES)
         for name, limits in ROOMS.items():
@@ -519,7 +528,7 @@ class Comparison:
                 alone=v.alone,
                 last=ends,
                 made=v.made,
-                following=following if go_on else None,
+                following=following if go_on and self.schema == SCHEMA else None,
             )
             statuses.append(status)
             leased |= now_leased

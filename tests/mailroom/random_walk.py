@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from mailroom import INBOX, Lease
+from mailroom.keys import SCHEMA
 from mailroom.ledger import Verdict
 from tests.mailroom.comparison import DRAINS, OBJECTS, PAGE, ROOMS, SOURCES, Comparison, OracleVerdict
 from tests.mailroom.model import Made
@@ -75,6 +76,8 @@ class Walk:
         }
         if world.keyed:
             self._steps |= {self.say_key: 2, self.learn_key: 2}
+        if world.schema != SCHEMA:
+            self._steps |= {self.migrate: 1}
         if world.holds:
             self._steps |= {self.hold: 3, self.lift: 2, self.decide: 6}
         if names > 1:
@@ -109,6 +112,10 @@ class Walk:
         if self.dense:
             self.finish()
         self.world.check_keys()
+
+    def migrate(self) -> None:
+        """Nobody speaks the former schema any more."""
+        self.world.migrate()
 
     def put(self) -> None:
         """Events, some of them for the second time."""

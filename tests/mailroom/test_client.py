@@ -1151,7 +1151,7 @@ async def test_two_versions_side_by_side(mailroom: Mailroom, store: Store, drain
 async def test_other_schema(store: Store) -> None:
     """A store of another schema version is refused in words that say what to do."""
     await store.raw.set("relais:{p0}:schema", "99")
-    with pytest.raises(StoreDamaged, match="version b'99'"):
+    with pytest.raises(StoreDamaged, match="version '99'"):
         await store.open()
     await store.raw.flushall()  # others open the same server without emptying it first
 

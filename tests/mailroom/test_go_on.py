@@ -3,6 +3,7 @@
 import pytest
 
 from mailroom import INBOX, Lease, Mailroom, NewDelivery, RoomRequest, Settled, Settlement
+from mailroom.keys import FORMER_SCHEMAS
 from tests.mailroom.store import TODAY, Store, event
 
 pytestmark = pytest.mark.anyio
@@ -71,11 +72,12 @@ async def test_limits(room: Mailroom, every: int) -> None:
     assert await take(room, "t2") == []
 
 
-async def test_an_older_program_lives(room: Mailroom) -> None:
-    """Whoever speaks schema 1 knows only `take`: it gets its share of a box that never empties."""
+@pytest.mark.parametrize("schema", FORMER_SCHEMAS)
+async def test_an_older_program_lives(room: Mailroom, schema: str) -> None:
+    """Whoever speaks a former schema knows only `take`: it gets its share of a box that never empties."""
     await fill(room, "e1", to("e1.0"), to("e1.1"))
     (lease,) = await take(room, "t")
-    await room.store.set(room.key("schema"), "1")
+    await room.store.set(room.key("schema"), schema)
     assert (await end(room, lease)).following == []
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from mailroom import INBOX, Mailroom, Receipt, RoomRequest
 from mailroom.hashing import former_event_id
+from mailroom.keys import SCHEMA
 from receiver import identity
 from rules.event import Event
 from tests.mailroom.store import DAY, Store, event
@@ -148,7 +149,7 @@ async def test_after_the_upgrade(former: Mailroom, store: Store, monkeypatch: py
     one, other = message(), message(sender_id="m2")
     old_id = former_event_id("shop", "m1", 0)
     await former.put([one])
-    await store.raw.set("relais:{p0}:schema", "2")
+    await store.raw.set("relais:{p0}:schema", SCHEMA)
     now = await store.now() / 1000
     monkeypatch.setattr("mailroom.client.time.time", lambda: now)
     async with await store.open() as room:

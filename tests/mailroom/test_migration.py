@@ -1,20 +1,20 @@
-"""From schema 1 to schema 2 while programs of both run: who is fenced off, and when."""
+"""From a former schema to ours while programs of both run: who is fenced off, and when."""
 
 import pytest
 
 from mailroom import INBOX, Mailroom, NewDelivery, RoomRequest, Settlement, StoreUnavailable, liveness, migration
 from mailroom.client import client
-from mailroom.keys import NO_POOL
+from mailroom.keys import FORMER_SCHEMAS, NO_POOL, SCHEMA
 from tests.mailroom.store import LUA, TODAY, Store, event, replaced
 
 pytestmark = pytest.mark.anyio
-MARK = "register('schema_2', touch, { 'allow-oom' }) -- says which schema this library speaks\n"
-#: A library of schema 1, as far as this test goes.
-FORMER = replaced(LUA, MARK, "") + "\n-- of schema 1\n"
+MARK = "register('schema_3', touch, { 'allow-oom' }) -- says which schema this library speaks\n"
+#: A library of a former schema, as far as this test goes.
+FORMER = replaced(LUA, MARK, "") + "\n-- of a former schema\n"
 
 
-async def began_by_a_former_one(store: Store) -> None:
-    await store.raw.set("relais:{p0}:schema", "1")
+async def began_by_a_former_one(store: Store, schema: str = "1") -> None:
+    await store.raw.set("relais:{p0}:schema", schema)
 
 
 def former(store: Store) -> Mailroom:
@@ -24,40 +24,41 @@ def former(store: Store) -> Mailroom:
 async def test_new_stores_speak_ours(store: Store) -> None:
     """A store that nobody used before needs no migration."""
     async with await store.open() as room:
-        assert await migration.schema(room) == "2"
+        assert await migration.schema(room) == SCHEMA
         assert not await migration.migrate(room)
 
 
-async def test_migrate(store: Store) -> None:
-    """From then on the store speaks schema 2, and says so once."""
-    await began_by_a_former_one(store)
+@pytest.mark.parametrize("schema", FORMER_SCHEMAS)
+async def test_migrate(store: Store, schema: str) -> None:
+    """From then on the store speaks our schema, and says so once."""
+    await began_by_a_former_one(store, schema)
     async with await store.open() as room:
-        assert await migration.schema(room) == "1"
+        assert await migration.schema(room) == schema
         assert await migration.migrate(room)
-        assert await migration.schema(room) == "2"
+        assert await migration.schema(room) == SCHEMA
         assert not await migration.migrate(room)
         assert not (await room.put([event("a")]))[0].duplicate
 
 
 async def test_a_former_program_that_goes_on(store: Store) -> None:
-    """A process of schema 1 that was stopped all the while, or that takes webhooks, changes nothing any more."""
+    """A process of a former schema that was stopped all the while, or that takes webhooks, changes nothing any more."""
     await began_by_a_former_one(store)
     async with former(store) as old, await store.open() as room:
         await old._load()
         await old.put([event("a")])
         await migration.migrate(room)
         before = {name: entry.value for name, entry in (await store.dump()).items()}
-        with pytest.raises(StoreUnavailable, match="migrated to schema 2"):
+        with pytest.raises(StoreUnavailable, match="migrated to schema 3"):
             await old.put([event("b")])
-        with pytest.raises(StoreUnavailable, match="migrated to schema 2"):
+        with pytest.raises(StoreUnavailable, match="migrated to schema 3"):
             await old.beat("d1", register=True)
         assert {name: entry.value for name, entry in (await store.dump()).items()} == before
 
 
 async def test_our_own_libraries_stay(store: Store) -> None:
-    """Other programs of schema 2 beside us are not fenced off."""
+    """Other programs of our schema beside us are not fenced off."""
     await began_by_a_former_one(store)
-    other = Store(store.server, LUA + "\n-- another program of schema 2\n")
+    other = Store(store.server, LUA + "\n-- another program of our schema\n")
     async with await store.open() as room, await other.open() as neighbour:
         await migration.migrate(room)
         assert not (await neighbour.put([event("a")]))[0].duplicate
@@ -80,22 +81,25 @@ async def test_holders(store: Store) -> None:
     here = liveness.place()
     await began_by_a_former_one(store)
     async with await store.open() as room:
-        await room.beat("d1", register=True, said=f"2 {here}")
+        await room.beat("d1", register=True, said=f"{SCHEMA} {here}")
         await room.beat("d2", register=True)
-        for name, said in (("r1", "2 x"), ("r2", "1 x"), ("gone", "1 " + here.rpartition(" ")[0] + " 1")):
+        gone = "1 " + here.rpartition(" ")[0] + " 1"
+        for name, said in (("r1", f"{SCHEMA} x"), ("r2", "1 x"), ("r3", "2 x"), ("gone", gone)):
             await room.say_process(name, NO_POOL, 0, 1, said=said)
-        assert await migration.holders(room) == {"d2": "", "r2": "1 x"}
+        assert await migration.holders(room) == {"d2": "", "r2": "1 x", "r3": "2 x"}
         await room.leave("d2")
         await room.forget_process("r2")
+        await room.forget_process("r3")
         assert await migration.holders(room) == {}
         await room.say_process("r2", NO_POOL, 0, 2, said="1 x")
         await migration.migrate(room)
         assert await migration.holders(room) == {}
 
 
-async def test_lists_only(store: Store) -> None:
+@pytest.mark.parametrize("schema", FORMER_SCHEMAS)
+async def test_lists_only(store: Store, schema: str) -> None:
     """Until the migration every box is a list, as a former program reads it; afterwards these are read, too."""
-    await began_by_a_former_one(store)
+    await began_by_a_former_one(store, schema)
     async with await store.open() as room:
         await room.beat("d1", register=True)
         await room.put([event("a"), event("b", "email:otto@example.org")])

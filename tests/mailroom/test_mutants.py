@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from mailroom.keys import SCHEMA
 from tests.conftest import PrivateValkey
 from tests.mailroom.comparison import Comparison
 from tests.mailroom.random_walk import Walk
@@ -307,6 +308,7 @@ def walk(
     classes: bool = False,
     keyed: bool = False,
     goes_on: bool = False,
+    schema: str = SCHEMA,
     first: int = 0,
 ) -> int:
     """Walk until something is wrong; return in which walk it was. `first`: the walk to begin with."""
@@ -319,7 +321,14 @@ def walk(
                 inbox_names = names > 1 and n % 2 == 1
                 twice = n % 4 == 3
                 world = Comparison(
-                    loop, store, room, twice=twice, inbox_names=inbox_names, classes=classes, keyed=keyed
+                    loop,
+                    store,
+                    room,
+                    twice=twice,
+                    inbox_names=inbox_names,
+                    classes=classes,
+                    keyed=keyed,
+                    schema=schema,
                 )
                 dense = names > 1 or n % 2 == 1
                 Walk(world, Random(n), names=names, dense=dense, goes_on=goes_on).go(STEPS)
@@ -382,3 +391,4 @@ def test_no_fault(site_valkey: PrivateValkey) -> None:
     assert walk(site_valkey, walks=5, names=3, classes=True) == 5
     assert walk(site_valkey, walks=5, classes=True, keyed=True) == 5
     assert walk(site_valkey, walks=5, names=3, classes=True, goes_on=True) == 5
+    assert walk(site_valkey, walks=9, names=3, classes=True, goes_on=True, schema="2") == 9

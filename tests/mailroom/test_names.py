@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from mailroom import INBOX, Lease, Mailroom, NewDelivery, RoomRequest
+from mailroom.keys import SCHEMA
 from mailroom.operator import Operator
 from tests.mailroom.store import Store, event
 from tests.mailroom.test_client import INFO, settlement, take
@@ -403,8 +404,10 @@ async def test_known_object_is_one(mailroom: Mailroom, drain: str) -> None:
     assert set(await crm(mailroom)) == {"e1.0"}
 
 
-async def test_inbox(mailroom: Mailroom, drain: str) -> None:
+@pytest.mark.parametrize("schema", ["2", SCHEMA])
+async def test_inbox(mailroom: Mailroom, drain: str, store: Store, schema: str) -> None:
     """Events with `{profile}`, with `{profile, e-mail}` and with `{e-mail}` are routed in the order received."""
+    await store.raw.set(mailroom.key("schema"), schema)
     profile, mail = "shop:profile:1", "email:eva@example.org"
     first, third = event("e1", profile), event("e3", mail)
     second = event("e2", mail)

@@ -11,6 +11,7 @@ import traceback
 from pathlib import Path
 from random import Random
 
+from mailroom.keys import SCHEMA
 from tests.conftest import PrivateValkey
 from tests.mailroom.comparison import Comparison
 from tests.mailroom.random_walk import Walk
@@ -51,6 +52,7 @@ def walk(folder: Path, seconds: float, seed: int, steps: int, kills: float) -> i
             classes=chance.random() < 0.6,
             keyed=chance.random() < 0.4,
             holds=chance.random() < 0.4,
+            schema="2" if chance.random() < 0.25 else SCHEMA,
         )
         kills_now = kills if chance.random() < 0.25 else 0.0
         one = Walk(

@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from mailroom import liveness
+from mailroom.keys import SCHEMA
 from receiver import app
 from receiver.settings import ReceiverSettings
 from tests.conftest import PrivateValkey, wait_until
@@ -63,7 +64,7 @@ def test_beat(tmp_path: Path, valkey: PrivateValkey) -> None:
         ((name, (lives, said)),) = processes(valkey).items()
         assert name.startswith("receiver.")
         assert lives.startswith(b"- 0 ")
-        assert said == f"2 {liveness.place()}"
+        assert said == f"{SCHEMA} {liveness.place()}"
         wait_until(lambda: processes(valkey)[name][0] != lives, "it says so again")
         with redis.Redis.from_url(valkey.url) as store:
             store.flushall()

@@ -12,6 +12,7 @@ import pytest
 from mailroom import Receipt, RefusedDetails, SourceNotes, StoreDamaged, StoreFull, StoreUnavailable
 from mailroom.forgetting import ForgetReceipt
 from mailroom.hashing import former_event_id
+from mailroom.keys import SCHEMA
 from receiver import failover, intake, spool
 from receiver.failover import SpoolingMailroom
 from receiver.sources.base import SourceItem
@@ -366,12 +367,12 @@ def test_beats_while_it_spools(tmp_path: Path) -> None:
         room.memory = 0.99
         async with switched(tmp_path, room) as running:
             assert running.spooling
-            await running.say_process("r", "-", 0, 1, said="2 x")
+            await running.say_process("r", "-", 0, 1, said=f"{SCHEMA} x")
             await running.note_sources(SourceNotes(came={"at": 5}))
-            assert (room.processes, room.notes.came) == ({"r": "2 x"}, {"at": 5})
+            assert (room.processes, room.notes.came) == ({"r": f"{SCHEMA} x"}, {"at": 5})
             room.hangs = True
             with pytest.raises(TimeoutError):
-                await running.say_process("r", "-", 0, 2, said="2 x")
+                await running.say_process("r", "-", 0, 2, said=f"{SCHEMA} x")
             with pytest.raises(TimeoutError):
                 await running.forget_process("r")
             room.hangs = False

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from mailroom.keys import SCHEMA
 from tests.conftest import wait_until
 from tests.mailroom.former_program import FormerLease, FormerProgram, FormerRefused
 from tests.system.processes import PREFIX, SystemProcesses, WorkProcess
@@ -213,7 +214,7 @@ def test_both_versions(house: SystemProcesses, threads: list[Any]) -> None:
     worker.over.set()
     worker.join(30)
     assert worker.lost == []
-    wait_until(lambda: schema(house) == b"2", "the store is migrated")
+    wait_until(lambda: schema(house) == SCHEMA.encode(), "the store is migrated")
     wait_until(lambda: all(each.refused for each in platforms), "every receiver of 0.1.0 is refused")
     before = [each.by_ours for each in platforms]
     wait_until(lambda: all(each.by_ours > n + 20 for each, n in zip(platforms, before, strict=True)), "ours goes on")
@@ -226,13 +227,13 @@ def test_both_versions(house: SystemProcesses, threads: list[Any]) -> None:
     assert [wrong for each in platforms for wrong in each.wrong] == []
     assert {each.who: house.texts(each.who) for each in platforms} == {each.who: each.kept for each in platforms}
     (said,) = {words for each in platforms for words in each.refused}
-    assert "the store was migrated to schema 2: run the version of Relais that did so" in said
+    assert "the store was migrated to schema 3: run the version of Relais that did so" in said
     assert work.said.count("store.migrated") == 1
     with contextlib.closing(FormerProgram(house.valkey.url)) as late:
         for call in (lambda: late.beat("late.1", register=True), lambda: late.take("late.1", "x", "in")):
-            with pytest.raises(FormerRefused, match="migrated to schema 2"):
+            with pytest.raises(FormerRefused, match="migrated to schema 3"):
                 call()
-        with pytest.raises(FormerRefused, match="schema is version b'2'"):
+        with pytest.raises(FormerRefused, match="schema is version b'3'"):
             late.start()
 
 
@@ -249,8 +250,8 @@ def test_a_receiver_holds_it_up(house: SystemProcesses) -> None:
     wait_until(lambda: rounds(house) > begun + 10, "the sweep goes round")
     assert schema(house) == b"1"
     former.stop(signal.SIGKILL)
-    wait_until(lambda: schema(house) == b"2", "the store is migrated")
+    wait_until(lambda: schema(house) == SCHEMA.encode(), "the store is migrated")
     assert receivers(house) == 1
-    wait_until(lambda: "store.migrated schema=2" in work.said, "the log says so")
+    wait_until(lambda: "store.migrated schema=3" in work.said, "the log says so")
     assert ours.stop() == 0
     assert receivers(house) == 0

@@ -8,7 +8,7 @@ import pytest
 
 from mailroom import SourceNotes, observations
 from mailroom.holds import SourceHolds
-from mailroom.keys import NO_POOL
+from mailroom.keys import NO_POOL, SCHEMA
 from mailroom.observations import DAY, MINUTE
 from rules.rulebook import Rulebook
 from rules.source import units
@@ -37,7 +37,7 @@ def book(quiet_after: str = "auto") -> Rulebook:
 @pytest.fixture
 async def alerts(site: WorkerFixture) -> AsyncIterator[AlertSender]:
     """Alerts to the far side, and a receiver that lives."""
-    await site.mailroom.say_process("receiver.1", NO_POOL, 0, 1, said="2 x")
+    await site.mailroom.say_process("receiver.1", NO_POOL, 0, 1, said=f"{SCHEMA} x")
     async with Http() as http:
         alerts = AlertSender(http, site.mailroom)
         alerts.aim(f"{site.far.url}/alerts")
@@ -106,7 +106,7 @@ async def test_not_judged(site: WorkerFixture, alerts: AlertSender) -> None:
     await site.mailroom.forget_process("receiver.1")
     await watch.look(book("2h"), LAST + DAY)
     assert told(site) == []
-    await site.mailroom.say_process("receiver.2", NO_POOL, 0, 1, said="2 x")
+    await site.mailroom.say_process("receiver.2", NO_POOL, 0, 1, said=f"{SCHEMA} x")
     await watch.look(book("2h"), LAST + DAY)
     assert len(told(site)) == 1
     await site.mailroom.forget_process("receiver.2")

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from mailroom import INBOX, RoomRequest, StoreUnavailable, liveness, migration
-from mailroom.keys import NO_POOL, SCHEMA
+from mailroom.keys import FORMER_SCHEMAS, NO_POOL, SCHEMA
 from tests.clock import ManualClock
 from tests.conftest import PrivateValkey
 from tests.workers.worker_fixture import NOTE, WorkerFixture, event
@@ -197,7 +197,7 @@ async def test_gone_with_everything(site: WorkerFixture, make: Any, caplog: pyte
     ended = place.rpartition(" ")[0] + " 1"
     elsewhere = "another boot pid:[1] 17 1"
     for name, said_of_itself in (("gone.1", ended), ("here.1", place), ("far.1", elsewhere), ("former.1", "")):
-        await site.mailroom.beat(name, register=True, said=f"2 {said_of_itself}" if said_of_itself else "")
+        await site.mailroom.beat(name, register=True, said=f"{SCHEMA} {said_of_itself}" if said_of_itself else "")
     await site.put(event("e1"))
     assert (await site.mailroom.take("gone.1", "r", [RoomRequest(INBOX, 1)])).leases
     await make("one").sweep(1, ())
@@ -212,29 +212,30 @@ async def rounds(sweep: Sweep, clock: ManualClock, n: int) -> None:
         await sweep.sweep(1, ())
 
 
-async def test_migration(site: WorkerFixture, make: Any, clock: ManualClock) -> None:
-    """The store speaks the new schema when no drain and no parent of the former one has beaten for two beat periods."""
+@pytest.mark.parametrize("former", FORMER_SCHEMAS)
+async def test_migration(site: WorkerFixture, make: Any, clock: ManualClock, former: str) -> None:
+    """The store speaks the new schema when no drain and no parent of a former one has beaten for two beat periods."""
     store, key = site.mailroom.store, site.mailroom.key
-    await store.set(key("schema"), "1")
+    await store.set(key("schema"), former)
     await store.hset(key("parents"), "former", "default 1 7")
-    await site.mailroom.beat("former.1", register=True)
+    await site.mailroom.beat("former.1", register=True, said=f"{former} elsewhere")
     one = make("one")
     await rounds(one, clock, 10)
-    assert await migration.schema(site.mailroom) == "1"
+    assert await migration.schema(site.mailroom) == former
     await site.mailroom.leave("former.1")
     await rounds(one, clock, 10)  # its parent lives on, and may start another drain
-    assert await migration.schema(site.mailroom) == "1"
+    assert await migration.schema(site.mailroom) == former
     await site.mailroom.forget_process("former")
-    await site.mailroom.beat("ours.1", register=True, said="2 somewhere")
+    await site.mailroom.beat("ours.1", register=True, said=f"{SCHEMA} somewhere")
     await rounds(one, clock, 4)
-    assert await migration.schema(site.mailroom) == "1"
-    await site.mailroom.beat("former.2", register=True)  # one more of it, for a moment
+    assert await migration.schema(site.mailroom) == former
+    await site.mailroom.beat("former.2", register=True, said=f"{former} elsewhere")  # one more of it, for a moment
     await rounds(one, clock, 1)
     await site.mailroom.leave("former.2")
     await rounds(one, clock, 4)
-    assert await migration.schema(site.mailroom) == "1"
+    assert await migration.schema(site.mailroom) == former
     await rounds(one, clock, 3)
-    assert await migration.schema(site.mailroom) == "2"
+    assert await migration.schema(site.mailroom) == SCHEMA
 
 
 async def test_migration_waits_for_receivers(site: WorkerFixture, make: Any, clock: ManualClock) -> None:
@@ -244,14 +245,14 @@ async def test_migration_waits_for_receivers(site: WorkerFixture, make: Any, clo
     one = make("one")
     for turn in range(20):
         await room.say_process("receiver.former", NO_POOL, 0, turn, said="1 elsewhere")
-        await room.say_process("receiver.ours", NO_POOL, 0, turn, said="2 elsewhere")
+        await room.say_process("receiver.ours", NO_POOL, 0, turn, said=f"{SCHEMA} elsewhere")
         await rounds(one, clock, 2)
     assert await migration.schema(room) == "1"
     await room.forget_process("receiver.former")
     await rounds(one, clock, 4)
     assert await migration.schema(room) == "1"
     await rounds(one, clock, 3)
-    assert await migration.schema(room) == "2"
+    assert await migration.schema(room) == SCHEMA
     assert set(await room.processes()) == {"one", "receiver.ours"}
 
 
@@ -270,7 +271,7 @@ async def test_receivers_are_forgotten(site: WorkerFixture, make: Any, clock: Ma
     assert set(await room.processes()) == {"one"}
     assert set(await migration.speaks(room)) == {"one"}
     await rounds(one, clock, 6)
-    assert await migration.schema(room) == "2"
+    assert await migration.schema(room) == SCHEMA
 
 
 async def test_without_rq(site: WorkerFixture, make: Any, clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:

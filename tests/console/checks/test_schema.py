@@ -5,7 +5,7 @@ import asyncio
 from console.checks import doctor, schema
 from console.checks.store import HealthCheck
 from mailroom import Mailroom, liveness, migration
-from mailroom.keys import NO_POOL
+from mailroom.keys import NO_POOL, SCHEMA
 from tests.conftest import PrivateValkey
 
 
@@ -27,18 +27,18 @@ def look(url: str, *processes: str, drains: int = 0, begun_as: str = "1") -> lis
 
 def test_ours(valkey: PrivateValkey) -> None:
     """Where the store speaks our schema there is nothing to say."""
-    assert look(valkey.url, "1 elsewhere", begun_as="2") == []
+    assert look(valkey.url, "1 elsewhere", begun_as=SCHEMA) == []
 
 
 def test_held_up(valkey: PrivateValkey) -> None:
     """Each process that speaks the former schema is named, with its number on this host; the others are counted."""
     here = liveness.place()
     gone = here.rpartition(" ")[0] + " 1"
-    (found,) = look(valkey.url, f"2 {here}", f"1 {here}", f"1 {gone}", "1 other pid:[1] 17 1", drains=4)
+    (found,) = look(valkey.url, f"{SCHEMA} {here}", f"1 {here}", f"1 {gone}", "1 other pid:[1] 17 1", drains=4)
     assert found.ok
     assert found.mend == "replace them by this version, receivers first"
     assert found.says == (
-        "the store speaks schema 1 until it is migrated to 2: these of an older version hold that up: "
+        "the store speaks schema 1 until it is migrated to 3: these of an older version hold that up: "
         "drain.0, drain.1, drain.2, drain.3 and 2 more"
     )
 
@@ -52,7 +52,7 @@ def test_names(valkey: PrivateValkey) -> None:
 
 def test_nobody(valkey: PrivateValkey) -> None:
     """Where nobody holds it up, it says what is missing; `relais doctor` notes it, and nothing is amiss."""
-    (found,) = look(valkey.url, "2 elsewhere")
+    (found,) = look(valkey.url, f"{SCHEMA} elsewhere")
     assert "nobody holds that up" in found.says
     assert found.mend.startswith("relais work")
     assert found in doctor.waiting_in(valkey.url)
