@@ -26,7 +26,8 @@ WORDS = (
     "half was acknowledged, and a restart on what is on disk. Missing: acknowledged, matching, and not delivered in "
     "the time that the tool's own rules need; kept: still in its store then; the rest is lost. "
     "Delivered/s is that of the first nine tenths; CPU is the processor time of all of the tool's processes, its store "
-    "included, undisturbed, for 1,000 acknowledged webhooks."
+    "included, undisturbed, for 1,000 acknowledged webhooks. Relais sends nothing to a destination for as long as "
+    "`Retry-After` says, and each refusal here says it; the others send on."
 )
 
 
