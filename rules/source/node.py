@@ -286,7 +286,8 @@ def words_of(error: Mapping[str, Any]) -> str:
             f"must be {str(context.get('expected', 'another word')).replace(chr(39) * 2, 'empty').replace(chr(39), '')}"
         )
     if kind == "string_too_short":
-        return f"must have at least {context.get('min_length', 1)} characters"
+        least = context.get("min_length", 1)
+        return "must not be empty" if least == 1 else f"must have at least {least} characters"
     if kind == "too_short":
         return "is empty"
     if kind == "sequence_str" or (kind == "is_instance_of" and context.get("class") == "Sequence"):

@@ -63,7 +63,7 @@ def test_issuers(issuer: str, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot work is refused by the name of its variable."""
-    with pytest.raises(UserError, match=f"the setting {name} cannot be"):
+    with pytest.raises(UserError, match=f"the setting {name} (cannot be|must not be empty)"):
         load(monkeypatch, **{name: value})
 
 

@@ -187,8 +187,8 @@ async def test_elsewhere(start: Start, valkey: PrivateValkey, tmp_path: Path, mo
         url = begin(start, valkey.url, HUB=key, RELAIS_RECEIPTS=str(tmp_path / "forgotten.jsonl"))
         monkeypatch.setenv("RELAIS_CONSOLE_URL", url)
         shown = await asyncio.to_thread(said, "forget", ADDRESS, "--dry-run", "--at", "closed")
-        assert "hub keeps what it has; --at hub deletes there: the contact for good" in shown
-        assert "Would be deleted at closed: the contact for good" in shown
+        assert "hub keeps what it has; --at hub deletes there: the contact with its notes, tasks and mails" in shown
+        assert "Would be deleted at closed: the contact with its notes, tasks and mails" in shown
         assert "other" not in shown
         assert "who can: hub, closed" in await asyncio.to_thread(said, "forget", ADDRESS, "--at", "other", status=1)
         assert "no_address" in await asyncio.to_thread(said, "forget", "a:b:c", "--at", "hub", status=1)

@@ -152,7 +152,7 @@ def test_another_relais_cannot_run() -> None:
         async with Supervisor([python("one", SLEEPS), child], Lines()) as running:
             await running.forever()
 
-    with pytest.raises(UserError, match="receiver: the setting RELAIS_PORT cannot be") as refused:
+    with pytest.raises(UserError, match="receiver: the setting RELAIS_PORT must be a whole number") as refused:
         asyncio.run(run())
     assert refused.value.mend == "Port the receiver listens on."
 
