@@ -90,17 +90,17 @@ class Sweep:
         place = "" if self.name in said else f"{SCHEMA} {liveness.place()}"
         await self.mailroom.say_process(self.name, self.settings.pool, workers, self._turn, said=place)
         self._prepared = True  # Until the store was away, or is another one.
-        mine = [drain for drain in beats if drain.partition(".")[0] in gone or migration.is_gone(said.get(drain, ""))]
+        ended = {name for name, its in said.items() if migration.is_gone(its)}
+        mine = [drain for drain in beats if drain.partition(".")[0] in gone or drain in ended]
         if mine:
             await self._bury(mine, "its worker ended")
-        for name, where in said.items():
-            if name not in beats and migration.is_gone(where):
-                await self.mailroom.release_sweep(self.settings.pool, name)
+        for parent in ended - beats.keys():
+            await self.mailroom.release_sweep(self.settings.pool, parent)
         if not await self.mailroom.hold_sweep(self.settings.pool, self.name, LOCK):
             return
         await self._failed_over()
         alive = await self._live_drains(beats, set(mine), observed)
-        total = await self._live_processes(said, observed)
+        total = await self._live_processes(ended, observed)
         await self._migrate(beats.keys() - set(mine), said, observed)
         self._fill_queue(total - alive, now)
         if now - self._expired > EXPIRE_EVERY:
@@ -184,7 +184,7 @@ class Sweep:
             await self._bury(dead, f"no beat for {self.settings.dead_after} s")
         return alive
 
-    async def _live_processes(self, said: Mapping[str, str], now: float) -> int:
+    async def _live_processes(self, ended: Collection[str], now: float) -> int:
         """Return how many workers the live processes of our pool have; forget the others, receivers among them."""
         total = 0
         processes = await self.mailroom.processes()
@@ -193,7 +193,7 @@ class Sweep:
             seen = self._processes.get(name)
             if seen is None or seen.counter != turn:
                 seen = self._processes[name] = _Seen(turn, now)
-            if now - seen.at > PROCESS_GONE or migration.is_gone(said.get(name, "")):
+            if now - seen.at > PROCESS_GONE or name in ended:
                 await self.mailroom.forget_process(name)
                 del self._processes[name]
                 continue
