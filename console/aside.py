@@ -36,14 +36,9 @@ even_if_older = click.option(
 )
 
 
-def open_client() -> ConsoleClient:
-    """Return the console that the settings name."""
-    return ConsoleClient.from_settings()
-
-
 def list_kept(shelf: Shelf, given: Mapping[str, Any], *, each: bool, as_json: bool) -> None:
     """Print what lies there, by cause."""
-    found = open_client().get(f"/{shelf}?{bulk.query(given, **({'items': 'true'} if each else {}))}")
+    found = ConsoleClient.from_settings().get(f"/{shelf}?{bulk.query(given, **({'items': 'true'} if each else {}))}")
     if as_json:
         json_output.write(found)
         return
@@ -58,7 +53,7 @@ def list_kept(shelf: Shelf, given: Mapping[str, Any], *, each: bool, as_json: bo
 
 def show_kept(shelf: Shelf, id: str, *, payload: bool, reason: str, as_json: bool) -> None:
     """Print one of them; its payload only where that is asked for."""
-    client = open_client()
+    client = ConsoleClient.from_settings()
     found = client.get(f"/{shelf}/{quote(id, safe='')}")
     if payload:
         demand_reason(reason)

@@ -181,11 +181,16 @@ def as_junit(report: ReplayReport) -> str:
     return junit.write("replay", cases)
 
 
+def list_bodies(folder: Path) -> list[Path]:
+    """Return the files below a folder that hold a body, in name order."""
+    return sorted(file for file in folder.rglob("*") if file.suffix in CONTENT_TYPES and file.is_file())
+
+
 def find_bodies(paths: Sequence[Path]) -> Iterator[Path]:
     """Yield the files that hold a body, folders in name order. Raises UserError."""
     for path in paths:
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix in CONTENT_TYPES and file.is_file())
+            found = list_bodies(path)
             if not found:
                 raise UserError(f"there is no body in {path}", mend="bodies end in .json, .form or .query")
             yield from found

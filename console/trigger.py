@@ -20,7 +20,7 @@ from console.errors import UserError
 from receiver import errors, payload
 from rules.event import Event
 from rules.rulebook import Source
-from rules.source.problem import did_you_mean
+from rules.source.problem import did_you_mean, listed
 
 #: Where the value stands in a body: names and indexes of JSON, or the number of a field of a form.
 Place = tuple[str | int, ...]
@@ -226,8 +226,7 @@ def list_examples(
     """
     own = [fixtures / name for name in (source.name, source.kind)] if fixtures else []
     folders = [folder for folder in (*own, find_folder() / source.kind) if folder.is_dir()]
-    found_there = (each for folder in folders for each in sorted(folder.rglob("*")))
-    files = [file] if file else [each for each in found_there if each.suffix in replay.CONTENT_TYPES]
+    files = [file] if file else [each for folder in folders for each in replay.list_bodies(folder)]
     found, types = [], set()
     for each in files:
         example = _read_example(source, each)
@@ -294,7 +293,7 @@ def _list_fields(missing: str, known: Set[str]) -> str:
     """Return the fields that are called like the missing one, then those that lie least deep."""
     last = missing.rpartition(".")[2]
     near = sorted(known, key=lambda name: (name.rpartition(".")[2] != last, name.count("."), name))
-    return ", ".join(near[:12]) + (f" and {len(near) - 12} more" if len(near) > 12 else "")
+    return listed(near)
 
 
 def _find_in_body(body: RecordedBody, name: str) -> Place | None:

@@ -5,6 +5,7 @@ from urllib.parse import quote
 import click
 
 from console import aside, bulk, json_output
+from console.client import ConsoleClient
 from console.errors import SAID_NO
 from console.render import events, tables
 
@@ -31,7 +32,7 @@ def command(event: str, wait: float, payload: bool, reason: str, as_json: bool) 
     """
     if payload:
         aside.demand_reason(reason)
-    client = aside.open_client()
+    client = ConsoleClient.from_settings()
     if not event:
         newest = client.get("/events?limit=1")["events"]
         if not newest:
