@@ -851,7 +851,7 @@ local function settle_items(P, c, args)
   end
 end
 
--- Take the names of a new delivery apart. Returns its home. An old store knows homes only.
+-- Take the names of a new delivery apart. Returns its home. A store of schema 1 knows homes only.
 local function further_names(P, c, k, names)
   local home, also, weak = split_names(names)
   if schema_of(P, c) ~= '1' then c.further[k] = { also = also, weak = weak, keys = {} } end
